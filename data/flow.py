@@ -14,12 +14,12 @@ intent          OPEN: open a position of its own. CLOSE: only close, oldest firs
                 CANCEL: cancel the order named in ``cancels``; side, type and size are null then.
 side            BUY or SELL, the direction of the order itself
 type            MARKET, LIMIT, TAKE_PROFIT or STOP_LOSS (the last two trigger on the mark)
-size            coins, > 0
+size            coins, > 0; null closes all of ``position_id``
 limit_price     of LIMIT orders, else null
-trigger_price   of TAKE_PROFIT and STOP_LOSS orders, else null
+trigger_price   of TAKE_PROFIT and STOP_LOSS orders, which only close, else null
 leverage        integer ≥ 1; null with CANCEL
 margin_mode     ISOLATED or CROSS; null with CANCEL
-reduce_only     true: never opens. Always true with CLOSE
+reduce_only     true with CLOSE, else false
 position_id     the position a CLOSE is meant for, or null
 cancels         the order_id a CANCEL is meant for, or null
 source_effect   what the source's order did to the user's net position there: OPEN, EXTEND, REDUCE, CLOSE
@@ -65,7 +65,7 @@ FLOW_ORDERS = pa.schema(
         ("leverage", pa.int32()),
         ("margin_mode", pa.string()),
         ("reduce_only", pa.bool_()),
-        ("position_id", pa.string()),
+        ("position_id", pa.int64()),
         ("cancels", pa.string()),
         ("source_effect", pa.string()),
         ("source_role", pa.string()),

@@ -50,7 +50,8 @@ def check_orders(orders: pa.Table, symbols: Collection[str] | None) -> None:
     where.refuse(
         "margin_mode", pc.and_(acts, _outside(orders["margin_mode"], MARGIN_MODES)), _one_of(MARGIN_MODES)
     )
-    where.refuse("size", pc.and_(acts, _not_positive(orders["size"])), "a decimal above 0")
+    whole = pc.and_(pc.is_null(orders["size"]), pc.is_valid(orders["position_id"]))
+    where.refuse("size", pc.and_not(pc.and_(acts, _not_positive(orders["size"])), whole), "a decimal above 0")
     where.refuse(
         "leverage",
         pc.and_(acts, pc.fill_null(pc.less(orders["leverage"], 1), True)),
@@ -69,9 +70,9 @@ def check_orders(orders: pa.Table, symbols: Collection[str] | None) -> None:
         f"null unless type is {_one_of(TRIGGER_TYPES)}",
     )
     where.refuse("reduce_only", pc.is_null(orders["reduce_only"]), "true or false")
-    where.refuse(
-        "reduce_only", pc.and_not(close, pc.fill_null(orders["reduce_only"], False)), "true with CLOSE"
-    )
+    reduces = pc.fill_null(orders["reduce_only"], False)
+    where.refuse("reduce_only", pc.xor(close, reduces), "true exactly with CLOSE")
+    where.refuse("intent", pc.and_not(trigger, close), f"CLOSE with {_one_of(TRIGGER_TYPES)}")
     where.refuse(
         "position_id", pc.and_not(pc.is_valid(orders["position_id"]), close), "null unless intent is CLOSE"
     )

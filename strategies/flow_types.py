@@ -31,7 +31,7 @@ class UserOrder(NamedTuple):
     leverage: int | None
     margin_mode: str | None
     reduce_only: bool
-    position_id: str | None
+    position_id: int | None
     cancels: str | None
     source_effect: str | None
     source_role: str | None

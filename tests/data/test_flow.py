@@ -16,8 +16,8 @@ from data.flow import (
 from risk.errors import InvalidInput
 
 ORDER = {
-    "order_id": "o1", "ts": 10, "user": "u1", "symbol": "BTC", "intent": "NET", "side": "BUY", "type": "MARKET",
-    "size": "0.5", "limit_price": None, "trigger_price": None, "leverage": 10, "margin_mode": "CROSS",
+    "order_id": "o1", "ts": 10, "user": "u1", "symbol": "BTC", "intent": "NET", "side": "BUY",
+    "type": "MARKET", "size": "0.5", "limit_price": None, "trigger_price": None, "leverage": 10, "margin_mode": "CROSS",
     "reduce_only": False, "position_id": None, "cancels": None, "source_effect": None, "source_role": None,
     "source_fills": 0, "ref_price": None,
 }  # fmt: skip
@@ -68,10 +68,12 @@ def test_rows_become_custom_data_with_exact_decimals():
         ({"limit_price": "5"}, "limit_price was '5', it must be null"),
         ({"type": "STOP_LOSS"}, "trigger_price was None"),
         ({"trigger_price": "5"}, "trigger_price was '5', it must be null"),
-        ({"intent": "CLOSE"}, "reduce_only was False, it must be true with CLOSE"),
-        ({"position_id": "p1"}, "position_id was 'p1'"),
+        ({"intent": "CLOSE"}, "reduce_only was False, it must be true exactly with CLOSE"),
+        ({"position_id": 7}, "position_id was 7"),
         ({"cancels": "o9"}, "cancels was 'o9'"),
         ({"intent": "CANCEL"}, "cancels was None"),
+        ({"reduce_only": True}, "reduce_only was True"),
+        ({"type": "STOP_LOSS", "trigger_price": "5"}, "intent was 'NET', it must be CLOSE with"),
         ({"ts": 9}, "ts was 9, it must not go back before 10"),
         ({"ts": -3}, "ts was -3"),
         ({"order_id": "o1"}, "order_id was 'o1', it must be unique"),
@@ -102,6 +104,10 @@ def test_a_bad_transfer_is_named_by_row_and_value(change, message):
     with pytest.raises(InvalidInput, match="transfer row 1: ") as error:
         validate(flow_of(ORDER, transfers=(DEPOSIT, DEPOSIT | change)))
     assert message in str(error.value)
+
+
+def test_a_position_can_be_closed_whole():
+    validate(flow_of(ORDER | {"intent": "CLOSE", "reduce_only": True, "position_id": 7, "size": None}))
 
 
 def test_files_that_are_no_flow_are_refused_with_their_name(tmp_path):
