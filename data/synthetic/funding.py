@@ -7,10 +7,8 @@ hour's mean of (max(bid − oracle, 0) − max(oracle − ask, 0)) / oracle. Sou
 
 import numpy as np
 
+from data.synthetic.arrays import Floats, Ints
 from data.synthetic.profiles import HOUR_NS
-
-Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
-Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 INTEREST_8H = 0.0001
 CLAMP_8H = 0.0005

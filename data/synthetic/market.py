@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from data.frames import FUNDING, MARKS, ORACLES, QUOTES
+from data.synthetic.arrays import Bools, Floats, Ints, mean_reverting, smooth
 from data.synthetic.coins import COINS, Coin
 from data.synthetic.funding import hourly_funding
 from data.synthetic.profiles import HOUR_NS, MINUTE_NS, SECOND_NS, Profile
@@ -22,8 +22,6 @@ from risk.errors import InvalidInput
 from risk.market import SymbolSpec
 
 DAY_NS = 24 * HOUR_NS
-Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
-Ints = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 _REGIME_HALF_LIFE_NS = 2 * HOUR_NS
 _REGIME_SIGMA = 0.35
@@ -53,7 +51,7 @@ class _Grid:
     level: Floats  # the scenario's log level of the market factor
     regime: Floats  # volatility as a multiple of the usual
     shock: Floats  # standard normal steps of the market factor
-    audible: np.ndarray[tuple[int], np.dtype[np.bool_]]  # false in an outage
+    audible: Bools  # false in an outage
 
 
 def synthetic_market(
@@ -64,7 +62,7 @@ def synthetic_market(
     step_ns: int,
     seed: int,
 ) -> dict[str, MarketFrames]:
-    """Generate one row per ``step_ns`` in ``[start_ns, start_ns + duration_ns)`` for every symbol of ``specs``.
+    """Generate a row per step in ``[start_ns, start_ns + duration_ns)`` for every symbol of ``specs``.
 
     The same arguments give the same frames; a symbol's frames do not depend on which others are asked for.
     Raise InvalidInput for an unknown symbol, a step outside 1-60 s, or a span that is shorter than an hour
@@ -108,9 +106,7 @@ def _grid(profile: Profile, start_ns: int, duration_ns: int, step_ns: int, seed:
     ts = start_ns + np.arange(count, dtype=np.int64) * step_ns
     fractions, levels = zip(*profile.drift, strict=True)
     level = np.interp(np.arange(count) / count, fractions, levels)
-    regime = np.exp(
-        _REGIME_SIGMA * _mean_reverting(rng.standard_normal(count), step_ns, _REGIME_HALF_LIFE_NS)
-    )
+    regime = np.exp(_REGIME_SIGMA * mean_reverting(rng.standard_normal(count), step_ns, _REGIME_HALF_LIFE_NS))
     if (slide := profile.slide) is not None:
         since = ts - ts[_whole_steps(slide.at, duration_ns, step_ns)]
         after = np.maximum(since - slide.fall_ns, 0)
@@ -130,8 +126,8 @@ def _frames(profile: Profile, coin: Coin, spec: SymbolSpec, grid: _Grid, seed: i
     half_spread = mid * coin.spread_bps * profile.spread * grid.regime / 20_000.0
     bid = round_down(mid - half_spread, spec.price_decimals)
     ask = round_up(mid + half_spread, spec.price_decimals)
-    mark = round_near(_smooth(mid, grid.step_ns, _MARK_HALF_LIFE_NS), spec.price_decimals)
-    oracle = round_near(_smooth(spot, grid.step_ns, _ORACLE_HALF_LIFE_NS), spec.price_decimals)
+    mark = round_near(smooth(mid, grid.step_ns, _MARK_HALF_LIFE_NS), spec.price_decimals)
+    oracle = round_near(smooth(spot, grid.step_ns, _ORACLE_HALF_LIFE_NS), spec.price_decimals)
     depth = coin.depth_usd * profile.depth / grid.regime / mid
     bid_size, ask_size = (_sizes(depth, spec.size_decimals, rng) for _ in range(2))
     heard = grid.audible
@@ -157,7 +153,7 @@ def _spot(coin: Coin, grid: _Grid, rng: np.random.Generator) -> Floats:
 
 def _basis(profile: Profile, grid: _Grid, rng: np.random.Generator) -> Floats:
     noise = rng.standard_normal(len(grid.ts))
-    basis = _BASIS_SIGMA * _mean_reverting(noise, grid.step_ns, _BASIS_HALF_LIFE_NS)
+    basis = _BASIS_SIGMA * mean_reverting(noise, grid.step_ns, _BASIS_HALF_LIFE_NS)
     if (spike := profile.premium_spike) is not None:
         ramp = 0.1 * (spike.end - spike.begin)
         corners = (spike.begin, spike.begin + ramp, spike.end - ramp, spike.end)
@@ -170,18 +166,3 @@ def _sizes(depth: Floats, size_decimals: int, rng: np.random.Generator) -> Float
     lots_per_coin = 10.0**size_decimals
     lots = np.rint(depth * rng.lognormal(0.0, 0.6, len(depth)) * lots_per_coin)
     return np.maximum(lots, 1.0) / lots_per_coin
-
-
-def _smooth(values: Floats, step_ns: int, half_life_ns: int) -> Floats:
-    """Return the exponentially weighted mean so far: past values only."""
-    alpha = 1.0 - 0.5 ** (step_ns / half_life_ns)
-    return np.asarray(pd.Series(values).ewm(alpha=alpha, adjust=False).mean())
-
-
-def _mean_reverting(noise: Floats, step_ns: int, half_life_ns: int) -> Floats:
-    """Turn white noise into a stationary AR(1) path of unit variance with the given half-life."""
-    alpha = 1.0 - 0.5 ** (step_ns / half_life_ns)
-    stationary = np.sqrt(alpha / (2.0 - alpha))
-    noise = noise.copy()
-    noise[0] *= stationary
-    return _smooth(noise, step_ns, half_life_ns) / stationary

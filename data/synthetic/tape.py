@@ -34,7 +34,7 @@ class Tape:
         return int(self.ts[first + 1 + np.argmax(gone)]) if gone.any() else None
 
     def when_touched(self, begin: int, end: int, side: int, limit: float) -> int | None:
-        """Return when a limit order of ``side`` resting since ``begin`` is first touched by the other side."""
+        """Return when a limit order of ``side``, resting since ``begin``, is first touched."""
         first, last = self.row(begin), self.row(end)
         touched = self.ask[first : last + 1] <= limit if side > 0 else self.bid[first : last + 1] >= limit
         return max(begin, int(self.ts[first + np.argmax(touched)])) if touched.any() else None

@@ -6,8 +6,10 @@ Source: Hyperliquid's tick and lot size rules.
 
 import numpy as np
 
-Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
+from data.synthetic.arrays import Floats
+
 SIGNIFICANT_FIGURES = 5
+_SLACK = 1e-6  # of a tick: a price that is valid already stays, whatever the product's last bit
 
 
 def _scale(prices: Floats, price_decimals: int) -> Floats:
@@ -17,15 +19,15 @@ def _scale(prices: Floats, price_decimals: int) -> Floats:
 
 
 def round_down(prices: Floats, price_decimals: int) -> Floats:
-    """Return the highest valid prices that are not above the given ones."""
+    """Return the highest valid prices at or below the given ones, to a millionth of a tick."""
     scale = _scale(prices, price_decimals)
-    return np.asarray(np.floor(prices * scale) / scale)
+    return np.asarray(np.floor(prices * scale + _SLACK) / scale)
 
 
 def round_up(prices: Floats, price_decimals: int) -> Floats:
-    """Return the lowest valid prices that are not below the given ones."""
+    """Return the lowest valid prices at or above the given ones, to a millionth of a tick."""
     scale = _scale(prices, price_decimals)
-    return np.asarray(np.ceil(prices * scale) / scale)
+    return np.asarray(np.ceil(prices * scale - _SLACK) / scale)
 
 
 def round_near(prices: Floats, price_decimals: int) -> Floats:

@@ -5,6 +5,8 @@ was touched, read the generated future as well: that is the generator's privileg
 the simulator but the orders themselves.
 """
 
+from operator import itemgetter
+
 import numpy as np
 
 from data.synthetic.desk import Desk, Ticket
@@ -112,20 +114,22 @@ def _leave_by_trigger(
     profit_id = desk.trigger(
         placed, ticket, "TAKE_PROFIT", tape.valid_price(price * (1.0 + ticket.side * target))
     )
-    won, lost, stop_id = tape.when_moved(entered, deadline, ticket.side, target), None, None
+    won = tape.when_moved(entered, deadline, ticket.side, target)
+    ends: list[tuple[int, str | None]] = []  # when a trigger fires, and which other one it leaves unused
+    stop_id = None
     if stop is not None:
         stop_price = tape.valid_price(price * (1.0 - ticket.side * stop))
         stop_id = desk.trigger(placed, ticket, "STOP_LOSS", stop_price)
         lost = tape.when_moved(entered, deadline, -ticket.side, stop)
-    if won is None and lost is None:
+        ends += [] if lost is None else [(lost, profit_id)]
+    ends += [] if won is None else [(won, stop_id)]
+    if not ends:
         return None  # keeps hoping: the triggers stay until they expire
-    won_first = lost is None or (won is not None and won <= lost)
-    left = won if won_first else lost
-    assert left is not None
-    unused = stop_id if won_first else profit_id
+    fired, unused = min(ends, key=itemgetter(0))
+    left = max(fired, placed)
     if unused is not None:
-        desk.cancel(max(left, placed) + _reaction_ns(rng), ticket, unused)
-    return max(left, placed)
+        desk.cancel(left + _reaction_ns(rng), ticket, unused)
+    return left
 
 
 def _leave_crowd(
