@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,18 @@ def test_two_starts_at_once_install_once(tree):
     assert any("waiting for another start" in err for _, err in outputs)
     assert (tree.venvs, tree.installs) == (1, 1)
     assert not os.path.lexists(tree.root / ".venv.lock")
+
+
+def test_a_start_that_is_killed_leaves_its_set_up_to_finish_alone(tree):
+    first = tree.start(SLOW="1")
+    while not (tree.log.exists() and tree.installs):
+        time.sleep(0.01)
+    first.kill()
+    status, _, err = tree.run()
+    first.communicate()
+    assert status == 7
+    assert "waiting for another start" in err
+    assert (tree.venvs, tree.installs) == (1, 1)
 
 
 def test_the_lock_of_a_dead_process_is_taken_over(tree):
