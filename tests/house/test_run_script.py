@@ -155,6 +155,7 @@ def test_a_start_that_is_killed_leaves_its_set_up_to_finish_alone(tree):
     while not (tree.log.exists() and tree.installs):
         time.sleep(0.01)
     first.kill()
+    first.wait()
     status, _, err = tree.run()
     first.communicate()
     assert status == 7
