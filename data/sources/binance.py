@@ -20,7 +20,7 @@ from risk.errors import InvalidInput
 
 BASE_URL = "https://data.binance.vision"
 KINDS = ("klines", "markPriceKlines", "aggTrades", "bookTicker", "fundingRate")
-_BAR_KINDS = ("klines", "markPriceKlines")
+BAR_KINDS = ("klines", "markPriceKlines")
 _PAIR = re.compile(r"(1000)?([A-Z0-9]+?)(USDT|USDC|BUSD)")
 
 _COLUMNS = {
@@ -53,8 +53,8 @@ def archive_keys(
     _require_kind(kind, interval)
     if end < start:
         raise InvalidInput(f"end was {end}, must not lie before the start {start}")
-    name = interval if kind in _BAR_KINDS else kind
-    folder = f"{kind}/{pair}/{interval}" if kind in _BAR_KINDS else f"{kind}/{pair}"
+    name = interval if kind in BAR_KINDS else kind
+    folder = f"{kind}/{pair}/{interval}" if kind in BAR_KINDS else f"{kind}/{pair}"
     spans = _months(start, end) if kind == "fundingRate" else _periods(start, end, daily)
     return [f"data/futures/um/{size}/{folder}/{pair}-{name}-{stamp}.zip" for size, stamp in spans]
 
@@ -65,7 +65,7 @@ def read(path: Path, kind: str, symbol: str, interval: str | None = None) -> Sou
     Raises InvalidInput, naming the file, when it is no zip, is damaged or holds other columns.
     """
     _require_kind(kind, interval)
-    if kind in _BAR_KINDS:
+    if kind in BAR_KINDS:
         length_ns = interval_ns(interval or "")
         return SourceFrame("bars" if kind == "klines" else "mark_bars", symbol, _bars(path), length_ns)
     name, reader = {
@@ -87,7 +87,7 @@ def parse_checksum(text: str, name: str) -> str:
 def _require_kind(kind: str, interval: str | None) -> None:
     if kind not in KINDS:
         raise InvalidInput(f"kind was {kind!r}, must be one of {', '.join(KINDS)}")
-    if kind in _BAR_KINDS:
+    if kind in BAR_KINDS:
         interval_ns(interval or "")
     elif interval is not None:
         raise InvalidInput(f"interval was {interval!r}, but {kind} has none")
