@@ -17,7 +17,8 @@ from risk.errors import InvalidInput
 
 ORDER = {
     "order_id": "o1", "ts": 10, "user": "u1", "symbol": "BTC", "intent": "NET", "side": "BUY",
-    "type": "MARKET", "size": "0.5", "limit_price": None, "trigger_price": None, "leverage": 10, "margin_mode": "CROSS",
+    "type": "MARKET", "size": "0.5", "limit_price": None, "trigger_price": None, "leverage": 10,
+    "margin_mode": "CROSS",
     "reduce_only": False, "position_id": None, "cancels": None, "source_effect": None, "source_role": None,
     "source_fills": 0, "ref_price": None,
 }  # fmt: skip

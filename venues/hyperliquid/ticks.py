@@ -1,0 +1,28 @@
+"""Hyperliquid's price grid: at most five significant figures and the coin's decimals; integers always."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+SIGNIFICANT_FIGURES = 5
+# Floats carry 15 digits: what is nearer to the grid than this share of a step lies on it.
+ON_GRID = 1e-6
+
+
+def price_steps(prices: Floats, price_decimals: int) -> Floats:
+    """Return the step of the grid at each of ``prices`` (> 0), in USDC."""
+    whole_digits = np.floor(np.log10(prices)).astype(np.int64) + 1
+    return 10.0 ** -np.clip(SIGNIFICANT_FIGURES - whole_digits, 0, price_decimals)
+
+
+def floor_prices(prices: Floats, price_decimals: int) -> Floats:
+    """Round down to the grid."""
+    steps = price_steps(prices, price_decimals)
+    return np.floor(prices / steps + ON_GRID) * steps
+
+
+def ceil_prices(prices: Floats, price_decimals: int) -> Floats:
+    """Round up to the grid."""
+    steps = price_steps(prices, price_decimals)
+    return np.ceil(prices / steps - ON_GRID) * steps
