@@ -11,6 +11,7 @@ from data.synthetic.market import DAY_NS, MarketFrames, outages, synthetic_marke
 from data.synthetic.profiles import SECOND_NS, Profile, profile_named
 from risk.errors import InvalidInput
 from risk.market import SymbolSpec
+from venues.hyperliquid.specs import bundled_specs
 
 DEFAULT_SYMBOLS = ("BTC", "ETH", "SOL", "DOGE")
 DEFAULT_START_NS = 1_748_736_000 * SECOND_NS  # 2025-06-01T00:00Z
@@ -53,7 +54,7 @@ class SyntheticDataset:
 def synthetic_dataset(
     profile_name: str,
     seed: int,
-    specs: Mapping[str, SymbolSpec],
+    specs: Mapping[str, SymbolSpec] | None = None,
     *,
     symbols: tuple[str, ...] = DEFAULT_SYMBOLS,
     users: int = 250,
@@ -61,12 +62,13 @@ def synthetic_dataset(
     duration_ns: int = DAY_NS,
     step_ns: int = 5 * SECOND_NS,
 ) -> SyntheticDataset:
-    """Generate the scenario ``profile_name``; ``specs`` must know every one of ``symbols``.
+    """Generate the scenario ``profile_name``; ``specs`` default to the bundled snapshot of Hyperliquid's.
 
     The defaults make a day of four coins: some 140 000 quotes and marks and 4 000 orders, in half a second.
     Raise InvalidInput for an unknown scenario or symbol, a negative seed, or sizes out of range.
     """
     profile = profile_named(profile_name)
+    specs = bundled_specs() if specs is None else specs
     if seed < 0:
         raise InvalidInput(f"seed was {seed}: must be 0 or more")
     for symbol in symbols:

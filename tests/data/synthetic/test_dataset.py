@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from data.synthetic.coins import COINS
 from data.synthetic.dataset import synthetic_dataset
 from data.synthetic.profiles import HOUR_NS
 from risk.errors import InvalidInput
+from venues.hyperliquid.specs import bundled_specs
 
 ROOT = Path(__file__).parents[3]
 FINGERPRINT = """
 import hashlib
+from data.synthetic.coins import COINS
 from data.synthetic.dataset import synthetic_dataset
 from data.synthetic.profiles import HOUR_NS
 from risk.margin import MarginTiers
@@ -47,6 +50,13 @@ def test_the_same_seed_gives_the_same_data(short, specs):
     again = synthetic_dataset("one-way-crowd", 7, specs, users=60, duration_ns=2 * HOUR_NS)
     assert again == first
     assert short("one-way-crowd", 8).flow != first.flow
+
+
+def test_the_bundled_specs_are_the_default():
+    dataset = synthetic_dataset("calm", 7, users=20, duration_ns=HOUR_NS)
+    assert list(dataset.specs) == dataset.symbols == list(dataset.market)
+    assert dataset.specs == {symbol: bundled_specs()[symbol] for symbol in dataset.symbols}
+    assert set(COINS) <= set(bundled_specs())
 
 
 def test_views_of_the_market(short):
