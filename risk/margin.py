@@ -248,8 +248,7 @@ def _text(number: Decimal | None, places: int = 6) -> str | None:
     """Write a number plainly, rounded to ``places``, without an exponent or idle zeros."""
     if number is None:
         return None
-    rounded = f"{round(number, places):f}"
-    return rounded.rstrip("0").rstrip(".") if "." in rounded else rounded
+    return f"{number:z.{places}f}".rstrip("0").rstrip(".")
 
 
 def _above_zero(value: Number, name: str) -> Decimal:
