@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Literal
 
 import httpx
@@ -40,12 +41,20 @@ class Outcome:
 def fetch_all(
     client: httpx.Client, jobs: Sequence[Job], on_bytes: Progress, on_file: Progress
 ) -> list[Outcome]:
-    """Fetch several files at a time; give outcomes in the order of ``jobs``. One that fails stops none."""
+    """Fetch several files at a time; give outcomes in the order of ``jobs``. One that fails stops none.
+
+    Only where a server cannot be reached at all, files not yet begun are given up at once.
+    """
+    unreachable = Event()
 
     def run(job: Job) -> Outcome:
+        if unreachable.is_set():
+            return Outcome(job.dest, "failed", f"{job.url}: not tried, the server could not be reached")
         try:
             return Outcome(job.dest, fetch(client, job, on_bytes))
         except HybridPerpsError as error:
+            if isinstance(error.__cause__, httpx.ConnectError):
+                unreachable.set()
             return Outcome(job.dest, "failed", str(error))
         finally:
             on_file(1)
