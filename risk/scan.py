@@ -46,7 +46,7 @@ class _Lines(NamedTuple):
 
 
 class _Reach(NamedTuple):
-    """Say what a leg can lose: slack per USDC of move, and whether by a fall, a rise or either of its mark."""
+    """Say what a leg can lose: slack per USDC of move, and whether by a fall or a rise of its mark."""
 
     symbol: str
     mark: float

@@ -1,0 +1,272 @@
+"""``Book``: the deterministic core as one reducer, ``handle(input) -> events`` (see the architecture)."""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from typing import Any
+
+from risk import (
+    funding,
+    hedge_desk,
+    house,
+    house_accounts,
+    liquidation,
+    orders,
+    users,
+    venue,
+)
+from risk.core import Core
+from risk.errors import InvalidInput, InvariantBroken
+from risk.events import Event
+from risk.hedging import exposure_edges as hedge_edges
+from risk.inputs import (
+    CancelSubmitted,
+    ChannelReported,
+    ConfigChanged,
+    DepositCredited,
+    FundingBooked,
+    FundingCorrected,
+    FundingPublished,
+    HlAccount,
+    Input,
+    MarginAdjusted,
+    MarketUpdated,
+    OrderSubmitted,
+    RoutingModeSet,
+    SnapshotRequested,
+    TimerFired,
+    VenueAccountLiquidated,
+    VenueFilled,
+    VenueOrderEnded,
+    WithdrawalEnded,
+    WithdrawalSubmitted,
+)
+from risk.ledger import ZERO
+from risk.market import SymbolSpec
+from risk.modes import review_mode, set_mode
+from risk.routing import exposure_edges as mode_edges
+from risk.settings import Settings
+from risk.state import Position, SymbolState
+from risk.watch import Bands
+
+INFINITY = float("inf")
+
+
+class Book:
+    """Be the platform's books and rules: the same inputs in the same order give the same events and digest.
+
+    No I/O, no clock, no random numbers: time arrives in the inputs, and requests for the shell leave as
+    events. An input that can never be right raises InvalidInput and changes nothing.
+    """
+
+    def __init__(self, specs: dict[str, SymbolSpec], settings: Settings, *, opened_ns: int) -> None:
+        """Open the books with the starting capital at ``opened_ns``; ``opening_events`` hold those entries."""
+        self._core = Core(specs, settings)
+        self._core.now = opened_ns
+        self._core.ledger.open_books(opened_ns, settings.risk)
+        self._core.breaker.check(opened_ns, ZERO, settings.risk)
+        self._edges = {name: _edges_of(settings, name) for name in self._core.symbols}
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            MarketUpdated: self._market_updated,
+            OrderSubmitted: lambda i: orders.submit(self._core, i),
+            CancelSubmitted: lambda i: orders.cancel(self._core, i),
+            MarginAdjusted: lambda i: users.adjust_margin(self._core, i),
+            DepositCredited: lambda i: users.deposit(self._core, i),
+            WithdrawalSubmitted: lambda i: users.withdraw(self._core, i),
+            WithdrawalEnded: lambda i: users.end_withdrawal(self._core, i),
+            FundingPublished: lambda i: funding.publish(self._core, i),
+            FundingBooked: lambda i: house_accounts.funding_booked(self._core, i),
+            FundingCorrected: lambda i: funding.correct(self._core, i),
+            VenueFilled: lambda i: venue.filled(self._core, i),
+            VenueOrderEnded: lambda i: venue.ended(self._core, i),
+            VenueAccountLiquidated: lambda i: venue.account_liquidated(self._core, i),
+            ChannelReported: lambda i: venue.channel_reported(self._core, i),
+            RoutingModeSet: lambda i: set_mode(self._core, i),
+            ConfigChanged: self._config_changed,
+            SnapshotRequested: lambda _: house.snapshot(self._core),
+            TimerFired: lambda _: None,  # what is due is done after every input
+        }
+        self.opening_events = tuple(self._core.events)
+        self._core.events.clear()
+
+    def handle(self, given: Input) -> tuple[Event, ...]:
+        """Take one input and return what happened, in order.
+
+        Raises InvalidInput when the input can never be right, or its time lies before the last one's.
+        """
+        core = self._core
+        if given.ts < core.now:
+            raise InvalidInput(f"ts was {given.ts}; it must not lie before the last input's {core.now}")
+        before = core.now
+        core.now = given.ts
+        try:
+            self._handlers[type(given)](given)
+        except InvalidInput:
+            core.now = before
+            core.events.clear()
+            raise
+        self._follow_up()
+        events = tuple(core.events)
+        core.events.clear()
+        return events
+
+    def _market_updated(self, given: MarketUpdated) -> None:
+        core = self._core
+        for view in given.views:
+            core.symbol(view.symbol)
+        for view in given.views:
+            house.take_view(core, view)
+        liquidation.sweep(core)
+        for view in given.views:
+            orders.fire_waiting(core, core.symbols[view.symbol])
+
+    def _config_changed(self, given: ConfigChanged) -> None:
+        users.change_config(self._core, given)
+        self._edges = {name: _edges_of(self._core.settings, name) for name in self._core.symbols}
+
+    def _follow_up(self) -> None:
+        """Do what any input may have made due, in a fixed order."""
+        core = self._core
+        if core.expiries:
+            orders.expire(core)
+        changed = sorted(core.touched | core.marks_moved)
+        liquidation.sweep(core)
+        for name in changed:
+            self._review_exposure(core.symbols[name])
+        house.check_guards(core)
+        house_accounts.watch_accounts(core)
+        hedge_desk.run_hedger(core)
+        core.marks_moved.clear()
+        for name in changed:
+            state = core.symbols[name]
+            if state.net_size + state.house_size:
+                raise InvariantBroken(f"{name}: users hold {state.net_size}, the house {state.house_size}")
+
+    def _review_exposure(self, state: SymbolState) -> None:
+        edge = bisect_right(self._edges[state.spec.symbol], float(abs(state.exposure)))
+        review_mode(self._core, state)
+        if edge != state.edge:
+            state.edge = edge
+            self._core.hedge_requested = True
+
+    def bands(self, symbol: str) -> Bands:
+        """Tell the shell which market of ``symbol`` is quiet: while inside, nothing could follow from it."""
+        core = self._core
+        state = core.symbol(symbol)
+        sets = (
+            core.index.band(symbol),
+            core.account_index.band(symbol),
+            core.mark_triggers.band(symbol),
+            self._exposure_band(state),
+        )
+        return Bands(
+            mark_low=max(low for low, _ in sets),
+            mark_high=min(high for _, high in sets),
+            ask_low=core.ask_triggers.band(symbol)[0],
+            bid_high=core.bid_triggers.band(symbol)[1],
+            quarantined=state.guard.quarantined,
+            range_open=state.range_guard.open,
+        )
+
+    def _exposure_band(self, state: SymbolState) -> tuple[float, float]:
+        """Return the marks at which a symbol's |net exposure| reaches the next edge of a mode or hedge row."""
+        size = abs(float(state.net_size))
+        if not size:
+            return -INFINITY, INFINITY
+        edges = self._edges[state.spec.symbol]
+        at = bisect_right(edges, float(abs(state.exposure)))
+        low = edges[at - 1] / size if at else -INFINITY
+        high = edges[at] / size if at < len(edges) else INFINITY
+        return low * (1 - 1e-12), high * (1 - 1e-12)
+
+    def next_timer_ns(self) -> int | None:
+        """Return when a ``TimerFired`` is needed even if nothing else happens; None without need."""
+        core = self._core
+        times = [core.breaker.ends_ns]
+        due = core.hedger.next_due_ns()
+        if due is not None:
+            times.append(due)
+        if core.expiries:
+            times.append(core.expiries[0][0])
+        return max(core.now, min(times))
+
+    @property
+    def balances(self) -> dict[str, Decimal]:
+        """Return a copy of all balances by account name (§7)."""
+        return dict(self._core.ledger.balances)
+
+    @property
+    def positions(self) -> dict[int, Position]:
+        """Return the open positions by id; to be read, never changed."""
+        return self._core.positions
+
+    def venue_position(self, account: HlAccount, symbol: str) -> Decimal:
+        """Return the signed size the book expects on one of our HL accounts."""
+        return self._core.venue_size(account, self._core.symbol(symbol))
+
+    def open_exposure(self) -> bool:
+        """Tell whether anything is still in flight at Hyperliquid."""
+        return bool(self._core.venue_orders)
+
+    def solvency(self) -> Decimal:
+        """Return what would be left to the house if everything were closed at mark (§7)."""
+        core = self._core
+        hedges = sum((s.mark * s.hedge_size - s.hedge_cost for s in core.symbols.values()), ZERO)
+        return core.ledger.house_equity() - core.total_unrealised + hedges
+
+    def digest(self) -> str:
+        """Return the hash of the whole state: equal books have equal digests, on any machine."""
+        core = self._core
+        state = (
+            core.now,
+            sorted(core.ledger.balances.items()),
+            core.ledger.seq,
+            [core.positions[i] for i in sorted(core.positions)],
+            [core.orders[i] for i in sorted(core.orders)],
+            [core.venue_orders[i] for i in sorted(core.venue_orders)],
+            sorted(core.withdrawals.items()),
+            [
+                (
+                    n,
+                    s.mode,
+                    s.pinned,
+                    s.funding_index,
+                    s.guard.state(),
+                    s.range_guard.state(),
+                    s.net_size,
+                    s.net_cost,
+                    s.hl_size,
+                    s.hl_cost,
+                    s.hedge_size,
+                    s.hedge_cost,
+                    s.hl_halted,
+                )
+                for n, s in core.symbols.items()
+            ],
+            core.channel.state(),
+            core.breaker.state(),
+            core.deviation_day.state(),
+            core.hedger.state(),
+            core.next_position_id,
+            core.next_fill_id,
+            core.next_cloid,
+        )
+        return hashlib.blake2b(_canonical(state).encode(), digest_size=16).hexdigest()
+
+
+def _edges_of(settings: Settings, symbol: str) -> list[float]:
+    edges = {*mode_edges(settings.routing_of(symbol), settings.risk), *hedge_edges(settings.risk)}
+    return sorted(float(edge) for edge in edges)
+
+
+def _canonical(value: object) -> str:
+    """Write a value so that equal ones read equal: decimals normalised, dataclasses field by field."""
+    if isinstance(value, Decimal):
+        return str(value.normalize()) if value else "0"
+    if is_dataclass(value):
+        return "{" + ",".join(_canonical(getattr(value, f.name)) for f in fields(value)) + "}"
+    if isinstance(value, tuple | list):
+        return "[" + ",".join(map(_canonical, value)) + "]"
+    return str(value)

@@ -1,0 +1,76 @@
+"""Funding: a cumulative index per symbol, settled on touch (§5)."""
+
+from decimal import Decimal
+
+from risk.account import settle_funding
+from risk.core import Core
+from risk.events import AlertLevel, FundingAccrued, FundingSettled, Source
+from risk.inputs import FundingCorrected, FundingPublished
+from risk.internal import refile
+from risk.ledger import DEVIATION, FUNDING_INCOME, PLATFORM_CAPITAL, RISK_RESERVE, ZERO, isolated_margin, move
+from risk.numbers import round_money
+from risk.state import Position
+
+
+def publish(core: Core, funding: FundingPublished) -> None:
+    """Move a symbol's index by oracle × rate; only positions whose margin it could use up are settled now."""
+    state = core.symbol(funding.symbol)
+    delta = funding.oracle * funding.rate
+    state.funding_index += delta
+    state.hl_funding_expected = -state.hl_size * delta
+    core.index.funding_moved(funding.symbol, float(delta))
+    core.emit(FundingAccrued(core.now, funding.symbol, funding.rate, funding.oracle, state.funding_index))
+    for position_id in core.index.exhausted(funding.symbol):
+        position = core.positions[position_id]
+        settle_funding(core, position)
+        refile(core, core.users[position.user], position)
+    core.touched.add(funding.symbol)
+
+
+def correct(core: Core, correction: FundingCorrected) -> None:
+    """Book a rate corrected later: the reserve absorbs what users paid too little, too much is refunded (§5).
+
+    It applies to the positions open now that were open at that hour's settlement as well as can be told: all.
+    """
+    state = core.symbol(correction.symbol)
+    delta = correction.oracle * correction.delta_rate
+    short = {Source.INTERNAL: ZERO, Source.HYPERLIQUID: ZERO}
+    for position in list(core.positions.values()):
+        if position.symbol != correction.symbol:
+            continue
+        owed = round_money(position.side * position.size * delta)
+        if owed > 0:
+            short[position.source] += owed
+        elif owed < 0:
+            _refund(core, position, -owed)
+    for source, amount in short.items():
+        target = FUNDING_INCOME if source is Source.INTERNAL else DEVIATION
+        from_reserve = min(amount, max(ZERO, core.ledger.balances[RISK_RESERVE]))
+        core.ledger.post(
+            core.now,
+            "funding_correction",
+            correction.symbol,
+            (
+                *move(RISK_RESERVE, target, from_reserve),
+                *move(PLATFORM_CAPITAL, target, amount - from_reserve),
+            ),
+        )
+    core.alert(
+        AlertLevel.ALERT, "FUNDING_CORRECTED", state.spec.symbol, correction.delta_rate, "rate corrected"
+    )
+
+
+def _refund(core: Core, position: Position, amount: Decimal) -> None:
+    settle_funding(core, position)
+    user = core.users[position.user]
+    target = isolated_margin(position.position_id) if position.isolated else user.cash_account
+    payer = FUNDING_INCOME if position.source is Source.INTERNAL else DEVIATION
+    core.ledger.post(core.now, "funding_correction", str(position.position_id), move(payer, target, amount))
+    if position.isolated:
+        position.margin += amount
+    core.emit(
+        FundingSettled(
+            position.position_id, core.now, user.name, position.symbol, -amount, ZERO, position.source
+        )
+    )
+    refile(core, user, position)

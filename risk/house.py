@@ -1,0 +1,141 @@
+"""The house's watch over the market and itself: marks taken in, guards, and its state for the record (§6)."""
+
+from risk.account import account_value
+from risk.core import Core
+from risk.events import AlertLevel, ExposureSnapshot, HouseSnapshot
+from risk.guards import LossChange, PriceGuard, reserve_state
+from risk.house_accounts import margin_ratio
+from risk.inputs import HlAccount
+from risk.ledger import (
+    BUILDER_INCOME,
+    DEVIATION,
+    FEE_INCOME,
+    FUNDING_INCOME,
+    HEDGE_COST,
+    HL_CAPITAL,
+    PLATFORM_CAPITAL,
+    PLATFORM_PROFIT,
+    RISK_RESERVE,
+    ZERO,
+)
+from risk.market import SymbolView
+from risk.state import SymbolState
+
+
+def take_view(core: Core, view: SymbolView) -> None:
+    """Take a symbol's view in: judge the mark, then let exposure and results follow the last valid one (§6)."""
+    state = core.symbol(view.symbol)
+    risk = core.risk
+    limit = core.settings.sanity_limit.get(view.symbol, risk.price_sanity_limit)
+    if state.view is None:
+        state.guard = PriceGuard(view.prev_mark)
+    state.seen_ns = max(state.seen_ns, view.seen_ns)
+    received = view.mark_seq != state.mark_seq
+    if received:
+        state.mark_seq = view.mark_seq
+        if state.guard.update(view.mark, view.prev_mark, limit, risk.price_sanity_updates):
+            now = "OPEN" if state.guard.quarantined else "CLOSED"
+            core.guard_changed("PRICE_SANITY", view.symbol, now, view.mark)
+            if state.guard.quarantined:
+                core.alert(
+                    AlertLevel.ALERT, "PRICE_SANITY", view.symbol, view.mark, "kept the last valid price"
+                )
+    if state.range_guard.update(
+        view.low_60m, view.high_60m, risk.price_range_limit, risk.price_range_release
+    ):
+        core.guard_changed(
+            "PRICE_RANGE", view.symbol, "OPEN" if state.range_guard.open else "CLOSED", view.mark
+        )
+    if state.guard.quarantined and state.view is not None:
+        return
+    state.view = view
+    if state.mark != state.guard.valid_mark:
+        state.mark = state.guard.valid_mark
+        state.mark_ts = view.ts
+        core.revalue(state)
+        core.touched.add(view.symbol)
+        core.marks_moved.add(view.symbol)
+
+
+def check_guards(core: Core) -> None:
+    """Look at the day's loss and the reserve, and tell when their state changed."""
+    for change in core.breaker.check(core.now, core.total_unrealised, core.risk):
+        loss = core.breaker.loss(core.total_unrealised)
+        if change is LossChange.ALERTED:
+            core.alert(AlertLevel.ALERT, "DAILY_LOSS", "", loss, "INTERNAL loss of the UTC day")
+        else:
+            core.guard_changed(
+                "DAILY_LOSS_BREAKER", "", "OPEN" if change is LossChange.OPENED else "CLOSED", loss
+            )
+    reserve = core.ledger.balances[RISK_RESERVE]
+    level = reserve_state(reserve, core.risk)
+    if level != core.reserve_level:
+        core.reserve_level = level
+        core.guard_changed("RESERVE", "", level, reserve)
+
+
+def snapshot(core: Core) -> None:
+    """Record the house's state and every symbol's exposure as events."""
+    balances = core.ledger.balances
+    house_open = -core.total_unrealised + sum(
+        (s.funding_index * s.net_size - s.net_indexed for s in core.symbols.values()), ZERO
+    )
+    hedge_open = sum((s.mark * s.hedge_size - s.hedge_cost for s in core.symbols.values()), ZERO)
+    users_open = sum(
+        (
+            s.unrealised
+            - (s.funding_index * s.net_size - s.net_indexed)
+            + s.mark * s.hl_size
+            - s.hl_cost
+            - (s.funding_index * s.hl_size - s.hl_indexed)
+            for s in core.symbols.values()
+        ),
+        ZERO,
+    )
+    core.emit(
+        HouseSnapshot(
+            core.now,
+            balances[PLATFORM_CAPITAL],
+            balances[HL_CAPITAL],
+            balances[PLATFORM_PROFIT],
+            balances[RISK_RESERVE],
+            balances[FEE_INCOME],
+            balances[BUILDER_INCOME],
+            balances[FUNDING_INCOME],
+            balances[HEDGE_COST],
+            balances[DEVIATION],
+            core.ledger.turnover_bad_debt,
+            house_open,
+            hedge_open,
+            core.ledger.house_equity() + house_open + hedge_open,
+            core.breaker.loss(core.total_unrealised),
+            core.total_exposure,
+            core.account_equity(HlAccount.TRADING),
+            margin_ratio(core, HlAccount.TRADING),
+            core.account_equity(HlAccount.HEDGE),
+            margin_ratio(core, HlAccount.HEDGE),
+            core.ledger.user_total() + users_open,
+        )
+    )
+    for name, state in core.symbols.items():
+        if state.view is not None:
+            core.emit(_exposure(core, name, state))
+
+
+def _exposure(core: Core, name: str, state: SymbolState) -> ExposureSnapshot:
+    return ExposureSnapshot(
+        core.now,
+        name,
+        state.mark,
+        state.mode,
+        state.net_size,
+        state.exposure,
+        state.hedge_size,
+        state.hedge_size * state.mark,
+        state.hl_size,
+    )
+
+
+def total_user_assets(core: Core) -> object:
+    """Value every user one by one, the slow way: the check of the incremental total (§8)."""
+    return sum((account_value(core, user) for user in core.users.values()), ZERO)

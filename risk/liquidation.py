@@ -1,0 +1,160 @@
+"""Liquidation: what the scan suspects is confirmed exactly, then closed as rulebook §4 says."""
+
+from decimal import Decimal
+
+from risk.account import (
+    cross_under_water,
+    isolated_under_water,
+    refile_cross,
+    refile_isolated,
+    settle_cross,
+    settle_funding,
+)
+from risk.core import Core
+from risk.events import PositionLiquidated, Source
+from risk.external import send_close
+from risk.inputs import MarginMode
+from risk.internal import liquidate_internal
+from risk.ledger import ZERO
+from risk.state import Position, Purpose, User, VenueOrder
+
+
+def sweep(core: Core) -> None:
+    """Confirm and liquidate until no touched symbol has an unseen suspect left.
+
+    A suspect is looked at again only when something was closed meanwhile, so the loop ends.
+    """
+    confirmed: set[int | str] = set()
+    while core.touched:
+        symbols = sorted(core.touched)
+        core.touched.clear()
+        for name in symbols:
+            state = core.symbols[name]
+            if state.view is None:
+                continue
+            isolated, accounts = core.index.candidates(name, float(state.mark))
+            for position_id in isolated:
+                if position_id not in confirmed:
+                    confirmed.add(position_id)
+                    _confirm_isolated(core, core.positions[position_id])
+            for account in accounts:
+                if account not in confirmed:
+                    confirmed.add(account)
+                    confirm_cross(core, core.users[account])
+
+
+def _confirm_isolated(core: Core, position: Position) -> None:
+    settle_funding(core, position)
+    if not isolated_under_water(core, position):
+        refile_isolated(core, position)
+        return
+    size = _size_to_close(core, position)
+    user = core.users[position.user]
+    _close(core, user, position, size, cap=core.risk.liquidation_slippage_cap)
+
+
+def confirm_cross(core: Core, user: User) -> None:
+    """Close a cross account's largest losses until it is above its maintenance (§4).
+
+    A close at Hyperliquid is valued at mark until its receipt, and only one is in flight per account.
+    """
+    settle_cross(core, user)
+    while not any(p.closing for p in user.cross.values()) and cross_under_water(core, user):
+        if not user.liquidating:
+            user.liquidating = True
+            user.cross_losses.clear()
+        worst = min(
+            user.cross.values(), key=lambda p: (p.unrealised(core.symbols[p.symbol].mark), p.position_id)
+        )
+        _close(core, user, worst, _size_to_close(core, worst), cap=core.risk.liquidation_slippage_cap)
+    if user.cross:
+        if not any(p.closing for p in user.cross.values()):
+            user.liquidating = False
+        refile_cross(core, user)
+
+
+def _size_to_close(core: Core, position: Position) -> Decimal:
+    """Return the whole size, or the first fifth of a large one when partial liquidation is on."""
+    risk = core.risk
+    if not risk.partial_liquidation:
+        return position.size
+    state = core.symbols[position.symbol]
+    recently = (
+        position.partly_liquidated_ns is not None
+        and core.now - position.partly_liquidated_ns <= risk.partial_liquidation_window_ns
+    )
+    if recently or position.size * state.mark <= risk.partial_liquidation_above:
+        return position.size
+    lot = state.spec.lot
+    part = (position.size * risk.partial_liquidation_share / lot).to_integral_value("ROUND_CEILING") * lot
+    position.partly_liquidated_ns = core.now
+    return min(part, position.size)
+
+
+def _close(core: Core, user: User, position: Position, size: Decimal, cap: Decimal) -> None:
+    if position.source is Source.HYPERLIQUID:
+        send_close(
+            core,
+            user,
+            position,
+            order_id=f"liquidation:{position.position_id}",
+            size=size,
+            purpose=Purpose.LIQUIDATION,
+            cap=cap,
+        )
+        return
+    mark = core.symbols[position.symbol].mark
+    pnl, margin = liquidate_internal(core, user, position, size)
+    core.emit(
+        PositionLiquidated(
+            position.position_id,
+            core.now,
+            core.symbols[position.symbol].mark_ts,
+            user.name,
+            position.symbol,
+            position.side,
+            size,
+            mark * size,
+            position.source,
+            position.margin_mode,
+            mark,
+            mark,
+            margin,
+            pnl,
+            ZERO,
+        )
+    )
+
+
+def ended_liquidation(core: Core, order: VenueOrder) -> None:
+    """Record what a liquidation at Hyperliquid closed; what it left open is sent again with a wider cap (§4)."""
+    user = core.users[order.user]
+    position = core.positions.get(order.position_id or 0)
+    if order.filled:
+        price = order.notional / order.filled
+        core.emit(
+            PositionLiquidated(
+                order.position_id or 0,
+                core.now,
+                order.triggered_ns,
+                user.name,
+                order.symbol,
+                -order.side,
+                order.filled,
+                order.mark * order.filled,
+                Source.HYPERLIQUID,
+                order.margin_mode,
+                order.mark,
+                price,
+                order.margin_zeroed,
+                -order.side * (order.notional - order.cost_closed),
+                order.bad_debt,
+            )
+        )
+    left = order.size - order.filled
+    still_due = position is not None and left and not core.hl_halted
+    if position is not None and still_due and (position.isolated or cross_under_water(core, user)):
+        cap = min(order.cap_share * core.risk.liquidation_cap_widening, Decimal("0.5"))
+        _close(core, user, position, min(left, position.size), cap)
+    elif order.margin_mode is MarginMode.CROSS:
+        confirm_cross(core, user)

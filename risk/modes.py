@@ -1,0 +1,60 @@
+"""Routing modes of symbols: auto-switch, recommendations, and an operator's pin (§1)."""
+
+from risk.core import Core
+from risk.events import RoutingModeChanged, RoutingModeRecommended
+from risk.inputs import RoutingModeSet
+from risk.routing import auto_mode
+from risk.settings import RoutingMode
+from risk.state import SymbolState
+
+
+def review_mode(core: Core, state: SymbolState) -> None:
+    """Switch a symbol's mode where its exposure asks for it, or recommend it where auto-switch may not."""
+    name = state.spec.symbol
+    config = core.settings.routing_of(name)
+    wanted = auto_mode(
+        state.recommended or state.mode if not _switches(core, state) else state.mode,
+        abs(state.exposure),
+        config,
+        core.risk,
+    )
+    if _switches(core, state):
+        if wanted is not state.mode:
+            change_mode(core, state, wanted, "AUTO", "")
+    elif wanted is not state.recommended:
+        # The first look only takes note of where the symbol stands: a recommendation is a crossing.
+        crossed = state.recommended is not None and wanted is not state.mode
+        state.recommended = wanted
+        if crossed:
+            core.emit(RoutingModeRecommended(core.now, name, state.mode, wanted, state.exposure))
+
+
+def _switches(core: Core, state: SymbolState) -> bool:
+    return core.settings.routing_of(state.spec.symbol).auto_switch_enabled and not state.pinned
+
+
+def change_mode(core: Core, state: SymbolState, mode: RoutingMode, trigger: str, operator: str) -> None:
+    """Switch a symbol's mode and leave the row of ``routing_mode_logs``."""
+    core.emit(
+        RoutingModeChanged(core.now, state.spec.symbol, state.mode, mode, trigger, operator, state.exposure)
+    )
+    state.mode = mode
+
+
+def force_hl_mode(core: Core, state: SymbolState) -> None:
+    """Send a symbol that cannot be hedged to HL_MODE, until its exposure is back under the release level."""
+    if state.mode is not RoutingMode.HL_MODE:
+        change_mode(core, state, RoutingMode.HL_MODE, "AUTO", "hedger")
+        state.hedge_forced = True
+
+
+def set_mode(core: Core, command: RoutingModeSet) -> None:
+    """Pin a symbol's mode for an operator, or release the pin."""
+    state = core.symbol(command.symbol)
+    if command.mode is None:
+        state.pinned = False
+        review_mode(core, state)
+        return
+    state.pinned = True
+    if command.mode is not state.mode:
+        change_mode(core, state, command.mode, "MANUAL", command.operator_id)

@@ -1,0 +1,92 @@
+"""What Hyperliquid tells us: fills, ended orders, the channel, and the loss of an account; each to its desk."""
+
+from risk import external, hedge_desk, house_accounts, liquidation
+from risk.core import Core
+from risk.errors import InvalidInput
+from risk.events import AlertLevel, Source
+from risk.inputs import ChannelReported, HlAccount, VenueAccountLiquidated, VenueFilled, VenueOrderEnded
+from risk.ledger import ZERO
+from risk.state import Position, Purpose, VenueOrder
+
+
+def filled(core: Core, fill: VenueFilled) -> None:
+    """Book a fill of one of our orders."""
+    order = _order(core, fill.cloid)
+    if not 0 < fill.size <= order.size - order.filled:
+        raise InvalidInput(
+            f"size was {fill.size}; order {fill.cloid} has {order.size - order.filled} left to fill"
+        )
+    if not fill.price.is_finite() or fill.price <= 0:
+        raise InvalidInput(f"price was {fill.price}; it must be a number above 0")
+    if order.purpose is Purpose.OPEN:
+        external.filled_open(core, order, fill)
+    elif order.purpose is Purpose.HEDGE:
+        hedge_desk.filled_hedge(core, order, fill)
+    elif order.purpose is Purpose.TAKEOVER or order.position_id not in core.positions:
+        house_accounts.filled_takeover(core, order, fill)  # its position was settled with our lost account
+    else:
+        external.filled_close(core, order, fill)
+
+
+def ended(core: Core, end: VenueOrderEnded) -> None:
+    """Finish one of our orders."""
+    order = _order(core, end.cloid)
+    del core.venue_orders[end.cloid]
+    if order.user:
+        core.users[order.user].in_flight.pop(end.cloid, None)
+    if order.purpose is Purpose.OPEN:
+        external.ended_open(core, order, end.refused, end.reason)
+    elif order.purpose is Purpose.CLOSE:
+        external.ended_close(core, order, end.refused, end.reason)
+    elif order.purpose is Purpose.LIQUIDATION:
+        external.ended_close(core, order, end.refused, end.reason)
+        liquidation.ended_liquidation(core, order)
+    elif order.purpose is Purpose.HEDGE:
+        hedge_desk.ended_hedge(core, order)
+
+
+def _order(core: Core, cloid: str) -> VenueOrder:
+    order = core.venue_orders.get(cloid)
+    if order is None:
+        raise InvalidInput(f"cloid was {cloid!r}; no such order of ours is at the venue")
+    return order
+
+
+def channel_reported(core: Core, report: ChannelReported) -> None:
+    """Take the state of the channel; a change is recorded, and the hedger may act again."""
+    if core.channel.report(core.now, report.connected, report.round_trip_ns):
+        core.guard_changed("CHANNEL", "", "CLOSED" if report.connected else "OPEN", ZERO)
+        core.hedge_requested = True
+        if not report.connected:
+            core.alert(AlertLevel.ALERT, "HL_DISCONNECTED", "", ZERO, "orders for Hyperliquid are refused")
+
+
+def account_liquidated(core: Core, given: VenueAccountLiquidated) -> None:
+    """Settle what stood on a liquidated account of ours (§4): users at mark, the cost from reserve and capital."""
+    if given.account is HlAccount.TRADING:
+        house_accounts.audit_users(core, given.account)
+        house_accounts.account_liquidated(core, given.account)
+        for position in [p for p in core.positions.values() if p.source is Source.HYPERLIQUID]:
+            _settle_at_mark(core, position)
+    else:
+        house_accounts.account_liquidated(core, given.account)
+
+
+def _settle_at_mark(core: Core, position: Position) -> None:
+    state = core.symbols[position.symbol]
+    order = VenueOrder(
+        f"takeover:{position.position_id}",
+        HlAccount.TRADING,
+        Purpose.TAKEOVER,
+        position.symbol,
+        -position.side,
+        position.size,
+        state.mark,
+        f"takeover:{position.position_id}",
+        position.user,
+        position_id=position.position_id,
+        margin_mode=position.margin_mode,
+    )
+    position.closing += position.size
+    fill = VenueFilled(core.now, order.cloid, state.mark, position.size, ZERO)
+    external.filled_close(core, order, fill)
