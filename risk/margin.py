@@ -167,12 +167,10 @@ def account_summary(clearinghouse_state: object, meta: object) -> AccountSummary
     """
     state = JsonNode(clearinghouse_state, "state")
     state = state.find("clearinghouseState") or state
-    nodes = [item.get("position") for item in state.get("assetPositions")]
-    tables = {node.path: tiers_from_meta(meta, node.get("coin").text()) for node in nodes}
-    held = [
-        (_position(node, tables[node.path]), tables[node.path]) for node in nodes if node.get("szi").decimal()
-    ]
-    positions = [position for position, _ in held]
+    items = [item.get("position") for item in state.get("assetPositions")]
+    nodes = [node for node in items if node.get("szi").decimal()]
+    tables = [tiers_from_meta(meta, node.get("coin").text()) for node in nodes]
+    positions = [_position(node, table) for node, table in zip(nodes, tables, strict=True)]
     account_value, cross_value = _account_values(state, positions)
     cross = [p for p in positions if not p.isolated]
     return AccountSummary(
@@ -184,7 +182,9 @@ def account_summary(clearinghouse_state: object, meta: object) -> AccountSummary
         cross_maintenance_margin=_total(p.maintenance_margin for p in cross),
         reported_cross_maintenance=_optional(state, "crossMaintenanceMarginUsed"),
         withdrawable=_optional(state, "withdrawable"),
-        positions=tuple(_liquidated_at(p, table, cross_value, cross) for p, table in held),
+        positions=tuple(
+            _liquidated_at(p, table, cross_value, cross) for p, table in zip(positions, tables, strict=True)
+        ),
     )
 
 
