@@ -57,9 +57,9 @@ class Core:
         self.next_fill_id = 1
         self.next_cloid = 1
         self.index = LiquidationIndex()
-        self.mark_triggers = PriceTriggers()  # take-profit and stop-loss, on mark
-        self.ask_triggers = PriceTriggers()  # resting buys fire when the ask comes down to them
-        self.bid_triggers = PriceTriggers()  # resting sells fire when the bid comes up to them
+        self.mark_triggers: PriceTriggers[str] = PriceTriggers()  # take-profit and stop-loss, on mark
+        self.ask_triggers: PriceTriggers[str] = PriceTriggers()  # resting buys fire when the ask comes down to them
+        self.bid_triggers: PriceTriggers[str] = PriceTriggers()  # resting sells fire when the bid comes up to them
         self.account_index = LiquidationIndex()  # our own HL accounts, by their next limit
         self.touched: set[str] = set()  # symbols whose positions must be looked at before the input ends
         self.marks_moved: set[str] = set()  # symbols whose valid mark the input in hand changed
@@ -174,9 +174,12 @@ class Core:
             open_profit = sum((s.mark * s.hedge_size - s.hedge_cost for s in self.symbols.values()), ZERO)
             return open_profit - self.ledger.balances[HL_HEDGE]
         open_profit = sum(
-            (s.mark * s.hl_size - s.hl_cost - (s.funding_index * s.hl_size - s.hl_indexed))
-            for s in self.symbols.values()
-            if s.hl_size or s.hl_cost or s.hl_indexed
+            (
+                s.mark * s.hl_size - s.hl_cost - (s.funding_index * s.hl_size - s.hl_indexed)
+                for s in self.symbols.values()
+                if s.hl_size or s.hl_cost or s.hl_indexed
+            ),
+            ZERO,
         )
         return open_profit - self.ledger.balances[HL_TRADING]
 
