@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from data.flow import FLOW_TRANSFERS, Flow, validate
 from data.flow_import import Makers, effect_on, orders_from_fills, plain_decimal
 from data.frames import FILLS
+from data.layouts import nanoseconds
 from data.storage import conform, read_table
-from risk.errors import InvalidInput
 
 FOLDER = Path("hyperliquid/flow_2023")
 LIQUIDATOR = "u0136"
@@ -73,7 +73,7 @@ def read_liquidations(history: Path) -> pa.Table:
     """Read the real liquidations as a table of schema LIQUIDATIONS."""
     raw = read_table(history / FOLDER / "liquidations.parquet")
     columns = {
-        "ts": _nanoseconds(raw["time"]),
+        "ts": nanoseconds(raw["time"], "flow_2023"),
         "user": raw["user"],
         "notional": raw["liquidated_ntl_pos"],
         "account_value": raw["liquidated_account_value"],
@@ -91,7 +91,7 @@ def read_fills(history: Path, liquidations: pa.Table) -> pa.Table:
     sides = pc.if_else(
         pc.equal(raw["side"], "Bid"), "BUY", pc.if_else(pc.equal(raw["side"], "Ask"), "SELL", "")
     )
-    ts = _nanoseconds(raw["time"])
+    ts = nanoseconds(raw["time"], "flow_2023")
     liquidated = set(zip(liquidations["user"].to_pylist(), liquidations["ts"].to_pylist(), strict=True))
     seconds = zip(raw["user"].to_pylist(), ts.to_pylist(), raw["crossed"].to_pylist(), strict=True)
     columns = {
@@ -113,7 +113,7 @@ def read_transfers(history: Path) -> pa.Table:
     raw = read_table(history / FOLDER / "ledger_updates.parquet")
     amounts = [Decimal(repr(value)) for value in raw["delta_usd"].to_pylist()]
     columns = {
-        "ts": _nanoseconds(raw["time"]),
+        "ts": nanoseconds(raw["time"], "flow_2023"),
         "user": raw["user"],
         "amount": pa.array([plain_decimal(amount) for amount in amounts]),
         "kind": pa.array(["DEPOSIT" if amount > 0 else "WITHDRAWAL" for amount in amounts]),
@@ -170,10 +170,3 @@ class _Account:
         value = self.cash + sum(size * prints[coin] for coin, size in self.held.items())
         margin = sum(abs(size) * prints[coin] for coin, size in self.held.items()) / LEVERAGE
         self.shortfall = max(self.shortfall, margin - value)
-
-
-def _nanoseconds(times: pa.ChunkedArray) -> pa.ChunkedArray:
-    try:
-        return times.cast(pa.timestamp("ns", "UTC")).cast(pa.int64())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InvalidInput(f"column time was of type {times.type}, it must be a UTC timestamp") from error

@@ -1,0 +1,58 @@
+"""Users' own fills as a source of prices, for coins and times without candles.
+
+A fill says what the market was in its second: the prints of one time make one price, weighted by size,
+known from that time on. Liquidations, printed at the price of bankruptcy, and the liquidator's fills are
+left out; so is a lone price more than ``MAX_JUMP`` away from both its neighbours where these agree.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.frames import MARKS
+
+MAX_JUMP = 0.05
+
+
+def marks_from_fills(fills: pa.Table, symbol: str, left_out: frozenset[str]) -> pa.Table:
+    """Return the MARKS that FILLS of ``symbol`` give, without those of the users ``left_out``."""
+    usable = pc.and_(pc.equal(fills["symbol"], symbol), pc.invert(fills["liquidation"]))
+    usable = pc.and_not(usable, pc.is_in(fills["user"], pa.array(sorted(left_out), pa.string())))
+    fills = fills.filter(usable)
+    ts, first = np.unique(fills["ts"].to_numpy(), return_index=True)
+    sizes, prices = fills["size"].to_numpy(), fills["price"].to_numpy()
+    if ts.size:
+        prices = np.add.reduceat(sizes * prices, first) / np.add.reduceat(sizes, first)
+    keep = ~_lone_jumps(prices)
+    return pa.table({"ts": ts[keep], "mark": prices[keep]}, MARKS)
+
+
+def fill_between(prints: pa.Table, reference: pa.Table, stale_ns: int) -> pa.Table:
+    """Return ``prints`` with ``reference`` moves filled in where the last print is ``stale_ns`` old or older.
+
+    Both are MARKS. The reference may trade at another level (another venue, another dollar): it is scaled
+    to agree with the last print at that print's time, so only its moves count. Before the first print it
+    stands as it is. Uses the past only.
+    """
+    at, value = prints["ts"].to_numpy(), prints["mark"].to_numpy()
+    ref_at, ref_value = reference["ts"].to_numpy(), reference["mark"].to_numpy()
+    if not ref_at.size or not at.size:
+        return reference if ref_at.size else prints
+    # For each print the reference just known then; prints before the reference begins do not scale it.
+    known = np.searchsorted(ref_at, at, side="right") - 1
+    scale = np.where(known >= 0, value / ref_value[np.maximum(known, 0)], 1.0)
+    last = np.searchsorted(at, ref_at, side="right") - 1
+    stale = (last < 0) | (ref_at - at[np.maximum(last, 0)] >= stale_ns)
+    filled = ref_value * np.where(last >= 0, scale[np.maximum(last, 0)], 1.0)
+    ts = np.concatenate([at, ref_at[stale]])
+    marks = np.concatenate([value, filled[stale]])
+    order = np.argsort(ts, kind="stable")
+    return pa.table({"ts": ts[order], "mark": marks[order]}, MARKS)
+
+
+def _lone_jumps(prices: np.ndarray) -> np.ndarray:
+    lone = np.zeros(prices.shape, dtype=bool)
+    before, here, after = prices[:-2], prices[1:-1], prices[2:]
+    agree = np.abs(after / before - 1) <= MAX_JUMP if prices.size > 2 else np.zeros(0, dtype=bool)
+    lone[1:-1] = agree & (np.abs(here / before - 1) > MAX_JUMP) & (np.abs(here / after - 1) > MAX_JUMP)
+    return lone
