@@ -243,7 +243,8 @@ class Hedger:
         due = state.retry_ns
         if due is None and state.first_change_ns is not None:
             due = self._settled_ns(state, state.first_change_ns)
-        if due is None or state.suspended or state.cloid is not None:
+        is_left_alone = state.suspended and due is not None and due <= ts
+        if due is None or is_left_alone or state.cloid is not None:
             self._wake_ns.pop(symbol, None)
         else:
             self._wake_ns[symbol] = max(due, ts)

@@ -205,6 +205,40 @@ def test_a_symbol_crowded_out_by_another_in_the_same_call_is_woken_when_the_minu
     assert rest.symbol == "ETH"
 
 
+def test_the_minute_rolls_and_the_hedger_wakes_with_its_end():
+    account = Account({"BTC": 100_000, "ETH": 4_000})
+    account.hedge["BTC"] = D(2)
+    (decision,) = account.decide(0)
+    account.execute(decision, 0)
+    account.hedge["ETH"] = D(25)
+    account.trade("ETH", -1, 10 * SECOND_NS)
+    assert account.decide(15 * SECOND_NS) == ()
+    assert account.hedger.next_due_ns() == MINUTE_NS
+    assert account.decide(MINUTE_NS - 1) == ()
+    (decision,) = account.decide(MINUTE_NS)
+    assert decision.order_size == -25
+
+
+def test_the_limited_rest_of_a_drift_stays_due_though_it_is_under_five_percent():
+    account = Account({"BTC": 100_000})
+    account.net["BTC"], account.hedge["BTC"] = D(2), D("3.04")
+    (decision,) = account.decide(0)
+    account.execute(decision, 0)
+    assert account.settle(0) == MINUTE_NS
+    assert account.hedge["BTC"] == 1
+
+
+def test_a_fill_in_part_starts_the_count_of_failures_again():
+    account = Account({"BTC": 100_000})
+    account.trade("BTC", 2, 0)
+    ts = 5 * SECOND_NS
+    for share in (0, 0, 0, 0, D("0.1"), 0):
+        (decision,) = account.decide(ts)
+        assert account.execute(decision, ts, share) is None
+        before, ts = ts, account.hedger.next_due_ns()
+    assert ts - before == 100 * MS
+
+
 def test_refusals_are_retried_with_doubling_delays_until_the_symbol_is_given_up():
     account = Account({"BTC": 100_000})
     account.trade("BTC", 2, 0)
@@ -295,7 +329,9 @@ def test_a_deleveraging_order_that_failed_is_not_repeated_before_its_delay():
     (decision,) = account.hedger.deleverage(0, account.lines(), D("0.5"))
     account.execute(decision, 0, share=0)
     assert account.hedger.deleverage(100 * MS - 1, account.lines(), D("0.5")) == ()
+    assert account.hedger.next_due_ns() == 100 * MS
     assert account.decide(100 * MS) == ()
+    assert account.hedger.next_due_ns() is None
     assert len(account.hedger.deleverage(100 * MS, account.lines(), D("0.5"))) == 1
 
 
