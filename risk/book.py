@@ -101,11 +101,14 @@ class Book:
             raise InvalidInput(f"ts was {given.ts}; it must not lie before the last input's {core.now}")
         before = core.now
         core.now = given.ts
+        if given.ts >= core.breaker.ends_ns:
+            house.check_guards(core)  # the day's result starts at the marks of 00:00, before anything of today
+        kept = len(core.events)
         try:
             self._handlers[type(given)](given)
         except InvalidInput:
             core.now = before
-            core.events.clear()
+            del core.events[kept:]
             raise
         self._follow_up()
         events = tuple(core.events)
