@@ -61,6 +61,11 @@ class Dataset:
         """Return the FUNDING tables by symbol; symbols without funding data have none."""
         return self.catalog.read("funding")
 
+    @property
+    def without_funding(self) -> list[str]:
+        """Return the symbols that have prices and no funding data, sorted."""
+        return [symbol for symbol in self.symbols if symbol not in self.funding]
+
     @cached_property
     def oracles(self) -> dict[str, pa.Table]:
         """Return the ORACLES tables by symbol."""

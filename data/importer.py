@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.bars import QuoteModel, bar_path, quotes_around
+from data.bars import POINTS_PER_BAR, QuoteModel, bar_path, quotes_around
 from data.catalog import MarketCatalog, Source
 from data.flow import write_flow
 from data.flow_2023 import FOLDER, LIQUIDATOR, import_flow_2023, read_fills, read_liquidations
@@ -84,14 +84,15 @@ def _flow_2023(build: Build) -> None:
         build.progress(f"{symbol}: prints and bars")
         marks = marks_from_fills(fills, symbol, frozenset({LIQUIDATOR}))
         sources = [flow_sources[0]]
-        name, unit = (f"binance/{BINANCE.get(symbol)}-5m.parquet", "5m")
-        if not (build.history / name).is_file():
+        name, unit = f"binance/{BINANCE.get(symbol)}-5m.parquet", "5m"
+        foreign = (build.history / name).is_file()
+        if not foreign:
             name, unit = f"hyperliquid/candles/{symbol}-4h.parquet", "4h"
         if (build.history / name).is_file():
             sources.append(build.source(name))
             path = bar_path(read_candles(build.history / name, drop_empty=True), BAR_NS[unit])
-            # A reference point is news only once the last print is older than the path's own step.
-            marks = fill_between(marks, path, BAR_NS[unit] // 4)
+            # A point of the path is news only once the last print is older than the path's own step.
+            marks = fill_between(marks, path, BAR_NS[unit] // POINTS_PER_BAR, scaled=foreign)
         marks = _between(marks, start - DAY_NS, end + DAY_NS)
         spec = build.catalog.specs[symbol]
         build.catalog.write_market(symbol, quotes_around(marks, spec, QUOTES_2023), marks, sources)

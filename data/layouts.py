@@ -3,7 +3,6 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.frames import BARS, FUNDING, QUOTES, TRADES
+from data.frames import BARS, BOOK, FUNDING, QUOTES, TRADES
 from data.storage import conform, read_table
 from risk.errors import InvalidInput
 
@@ -52,29 +51,55 @@ def read_funding(path: Path) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class TickStream:
-    """Hold a raw tick stream by kind: QUOTES, TRADES and DEPTH_UPDATES, stamped at receipt."""
+    """Hold a raw tick stream by kind, stamped at receipt: the whole book now and then, its changes between.
+
+    ``quotes`` QUOTES, ``trades`` TRADES, ``depth`` DEPTH_UPDATES, ``books`` BOOK.
+    """
 
     quotes: pa.Table
     trades: pa.Table
     depth: pa.Table
+    books: pa.Table
 
 
 def read_ticks(path: Path) -> TickStream:
     """Read Binance's futures stream, gzipped lines of ``<receive ns> <json>``."""
-    quotes: list[tuple[Any, ...]] = []
-    trades: list[tuple[Any, ...]] = []
-    depth: list[tuple[Any, ...]] = []
-    for ts, event in _stream(path):
-        match event["e"]:
-            case "bookTicker":
-                quotes.append((ts, *(float(event[key]) for key in ("b", "a", "B", "A"))))
-            case "trade":
-                aggressor = "SELL" if event["m"] else "BUY"
-                trades.append((ts, float(event["p"]), float(event["q"]), aggressor, str(event["t"])))
-            case "depthUpdate":
-                for side, key in (("BUY", "b"), ("SELL", "a")):
-                    depth.extend((ts, side, float(price), float(size)) for price, size in event[key])
-    return TickStream(_table(quotes, QUOTES), _table(trades, TRADES), _table(depth, DEPTH_UPDATES))
+    if not path.is_file():
+        raise InvalidInput(f"no file at {path}: a gzipped tick stream was expected there")
+    rows: dict[str, list[tuple[Any, ...]]] = {"quotes": [], "trades": [], "depth": [], "books": []}
+    number = 0
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):  # noqa: B007 (named in the error below)
+                received, _, payload = line.partition(" ")
+                _sort_event(int(received), json.loads(payload), rows)
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(f"{path}, near line {number}: not a raw tick stream ({error!r})") from error
+    return TickStream(
+        _table(rows["quotes"], QUOTES),
+        _table(rows["trades"], TRADES),
+        _table(rows["depth"], DEPTH_UPDATES),
+        _table(rows["books"], BOOK),
+    )
+
+
+def _sort_event(ts: int, message: dict[str, Any], rows: dict[str, list[tuple[Any, ...]]]) -> None:
+    event = message.get("data", message)  # a snapshot of the whole book comes bare
+    match event.get("e"):
+        case "bookTicker":
+            rows["quotes"].append((ts, *(float(event[key]) for key in ("b", "a", "B", "A"))))
+        case "trade":
+            aggressor = "SELL" if event["m"] else "BUY"
+            rows["trades"].append((ts, float(event["p"]), float(event["q"]), aggressor, str(event["t"])))
+        case "depthUpdate":
+            for side, key in (("BUY", "b"), ("SELL", "a")):
+                rows["depth"].extend((ts, side, float(price), float(size)) for price, size in event[key])
+        case None:
+            for side, key in (("BUY", "bids"), ("SELL", "asks")):
+                for level, (price, size) in enumerate(event[key]):
+                    rows["books"].append((ts, side, level, float(price), float(size)))
+        case other:
+            raise ValueError(f"event was {other!r}, it must be bookTicker, trade or depthUpdate")
 
 
 def nanoseconds(times: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
@@ -82,20 +107,6 @@ def nanoseconds(times: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
     if not pa.types.is_timestamp(times.type):
         raise InvalidInput(f"{where}: times were of type {times.type}, they must be UTC timestamps")
     return times.cast(pa.timestamp("ns", "UTC")).cast(pa.int64())
-
-
-def _stream(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    if not path.is_file():
-        raise InvalidInput(f"no file at {path}: a gzipped tick stream was expected there")
-    row = 0
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                received, _, payload = line.partition(" ")
-                yield int(received), json.loads(payload)["data"]
-                row += 1
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
-        raise InvalidInput(f"{path}, after line {row}: not a raw tick stream ({error})") from error
 
 
 def _table(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:

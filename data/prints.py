@@ -27,12 +27,12 @@ def marks_from_fills(fills: pa.Table, symbol: str, left_out: frozenset[str]) -> 
     return pa.table({"ts": ts[keep], "mark": prices[keep]}, MARKS)
 
 
-def fill_between(prints: pa.Table, reference: pa.Table, stale_ns: int) -> pa.Table:
-    """Return ``prints`` with ``reference`` moves filled in where the last print is ``stale_ns`` old or older.
+def fill_between(prints: pa.Table, reference: pa.Table, stale_ns: int, *, scaled: bool) -> pa.Table:
+    """Return ``prints`` with ``reference`` filled in where the last print is ``stale_ns`` old or older.
 
-    Both are MARKS. The reference may trade at another level (another venue, another dollar): it is scaled
-    to agree with the last print at that print's time, so only its moves count. Before the first print it
-    stands as it is. Uses the past only.
+    Both are MARKS. A reference from another venue trades at another level: ``scaled`` makes it agree with
+    the last print at that print's time, so that only its moves count. Before the first print it stands as
+    it is. Uses the past only.
     """
     at, value = prints["ts"].to_numpy(), prints["mark"].to_numpy()
     ref_at, ref_value = reference["ts"].to_numpy(), reference["mark"].to_numpy()
@@ -40,7 +40,7 @@ def fill_between(prints: pa.Table, reference: pa.Table, stale_ns: int) -> pa.Tab
         return reference if ref_at.size else prints
     # For each print the reference just known then; prints before the reference begins do not scale it.
     known = np.searchsorted(ref_at, at, side="right") - 1
-    scale = np.where(known >= 0, value / ref_value[np.maximum(known, 0)], 1.0)
+    scale = np.where(scaled & (known >= 0), value / ref_value[np.maximum(known, 0)], 1.0)
     last = np.searchsorted(at, ref_at, side="right") - 1
     stale = (last < 0) | (ref_at - at[np.maximum(last, 0)] >= stale_ns)
     filled = ref_value * np.where(last >= 0, scale[np.maximum(last, 0)], 1.0)
