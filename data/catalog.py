@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from nautilus_trader.model import MarkPriceUpdate, Price, QuoteTick
+from nautilus_trader.model import MarkPriceUpdate, NautilusDataType, Price, QuoteTick
 from nautilus_trader.persistence import ParquetDataCatalog
 
 from data.frames import FUNDING, MARKS, ORACLES, QUOTES
@@ -30,6 +30,24 @@ from venues.hyperliquid.ticks import ceil_prices, floor_prices
 RAW_DECIMALS = 16  # Nautilus keeps prices and sizes as integers of 1e-16
 TABLES = {"funding": FUNDING, "oracle": ORACLES}
 MAX_GAP_QUANTILE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Say where Nautilus keeps a kind of data: its type, folder and columns, in the order of ``schema``."""
+
+    data_type: NautilusDataType
+    folder: str
+    columns: tuple[str, ...]
+    schema: pa.Schema
+
+
+NAUTILUS = {
+    "quotes": _Stored(
+        NautilusDataType.QuoteTick, "quotes", ("bid_price", "ask_price", "bid_size", "ask_size"), QUOTES
+    ),
+    "marks": _Stored(NautilusDataType.MarkPriceUpdate, "mark_prices", ("value",), MARKS),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +129,24 @@ class MarketCatalog:
             table = table.take(np.argsort(table["ts"].to_numpy(), kind="stable"))
         write_table(table, path)
         self._record([entry])
+
+    def drop(self, kind: str, symbol: str) -> None:
+        """Remove everything of one kind and symbol; nothing happens when there is nothing."""
+        if kind in TABLES:
+            (self.root / kind / f"{symbol}.parquet").unlink(missing_ok=True)
+        elif any((entry.kind, entry.symbol) == (kind, symbol) for entry in self.imports):
+            self._nautilus.delete_data_range(NAUTILUS[kind].data_type, str(instrument_id(symbol)))
+        self.imports[:] = [entry for entry in self.imports if (entry.kind, entry.symbol) != (kind, symbol)]
+        self._record([])
+
+    def frame(self, kind: str, symbol: str) -> pa.Table:
+        """Return all ``quotes`` or ``marks`` of ``symbol`` as the plain frame they were written from."""
+        stored = NAUTILUS[kind]
+        files = sorted((self.root / "nautilus/data" / stored.folder / str(instrument_id(symbol))).iterdir())
+        table = pa.concat_tables([read_table(file) for file in files])
+        columns = [table["ts_init"].cast(pa.int64())]
+        columns += [table[name].cast(pa.float64()) for name in stored.columns]
+        return pa.table(columns, schema=stored.schema)
 
     def read(self, kind: str) -> dict[str, pa.Table]:
         """Return the ``funding`` or ``oracle`` tables by symbol."""

@@ -6,27 +6,25 @@ rows: the liquidator, no customer. Liquidation fills were printed at the price o
 market's: they are neither replayed nor used as prices.
 """
 
-from collections import defaultdict
-from dataclasses import dataclass, field
-from decimal import ROUND_UP, Decimal
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.flow import FLOW_TRANSFERS, Flow, validate
-from data.flow_import import Makers, effect_on, orders_from_fills, plain_decimal
+from data.flow_import import Makers, orders_from_fills, plain_decimal
 from data.frames import FILLS
 from data.layouts import nanoseconds
+from data.opening import opening_transfers
 from data.storage import conform, read_table
 
 FOLDER = Path("hyperliquid/flow_2023")
 LIQUIDATOR = "u0136"
 LIQUIDATOR_FATE = "LIQUIDATOR"
 LEVERAGE = 50  # for every coin, maintenance being half of initial: fits all 54 cross liquidations
-CENT = Decimal("0.01")
 
 # The liquidations that really happened; amounts in USDC.
 LIQUIDATIONS = pa.schema(
@@ -64,7 +62,7 @@ def import_flow_2023(
     )
     transfers = read_transfers(history)
     if opening_balances:
-        transfers = pa.concat_tables([opening_transfers(fills, transfers), transfers])
+        transfers = pa.concat_tables([opening_transfers(fills, transfers, LEVERAGE, {LIQUIDATOR}), transfers])
         transfers = transfers.take(np.argsort(transfers["ts"].to_numpy(), kind="stable"))
     return Flow2023(validate(Flow(imported.orders, transfers)), imported.accounting, liquidations)
 
@@ -119,54 +117,3 @@ def read_transfers(history: Path) -> pa.Table:
         "kind": pa.array(["DEPOSIT" if amount > 0 else "WITHDRAWAL" for amount in amounts]),
     }
     return conform(pa.table(columns), FLOW_TRANSFERS, "the ledger updates")
-
-
-def opening_transfers(fills: pa.Table, transfers: pa.Table) -> pa.Table:
-    """Return the smallest OPENING_BALANCE per user that covers the margin of every opening fill.
-
-    A fill is covered when the account value after it, at each coin's last print, is at least the initial
-    margin of all the user's positions. Rounded up to cents, dated at the user's first event.
-    """
-    prints: dict[str, Decimal] = {}
-    accounts: defaultdict[str, _Account] = defaultdict(_Account)
-    moves = [(row["ts"], row) for row in transfers.to_pylist()]
-    trades = [(row["ts"], row) for row in fills.to_pylist() if row["user"] != LIQUIDATOR]
-    for ts, row in sorted(moves + trades, key=lambda event: event[0]):
-        account = accounts[row["user"]]
-        account.first_ts = account.first_ts or ts
-        if "amount" in row:
-            account.cash += Decimal(row["amount"])
-            continue
-        if not row["liquidation"]:
-            prints[row["symbol"]] = Decimal(repr(row["price"]))
-        account.trade(row, prints)
-    booked = sorted((a.first_ts, user, a.shortfall) for user, a in accounts.items() if a.shortfall)
-    columns = {
-        "ts": [ts for ts, _, _ in booked],
-        "user": [user for _, user, _ in booked],
-        "amount": [plain_decimal(short.quantize(CENT, ROUND_UP)) for _, _, short in booked],
-        "kind": ["OPENING_BALANCE"] * len(booked),
-    }
-    return pa.table(columns, FLOW_TRANSFERS)
-
-
-@dataclass(slots=True)
-class _Account:
-    """Follow one user's account through the source, as if netted and all cross."""
-
-    cash: Decimal = Decimal(0)
-    first_ts: int = 0
-    shortfall: Decimal = Decimal(0)
-    held: dict[str, Decimal] = field(default_factory=dict)
-
-    def trade(self, fill: dict[str, Any], prints: dict[str, Decimal]) -> None:
-        size = Decimal(repr(fill["size"]))
-        change = size if fill["side"] == "BUY" else -size
-        before = self.held.get(fill["symbol"], Decimal(0))
-        self.cash -= change * Decimal(repr(fill["price"]))
-        self.held[fill["symbol"]] = before + change
-        if effect_on(before, change) not in ("OPEN", "EXTEND", "FLIP"):
-            return
-        value = self.cash + sum(size * prints[coin] for coin, size in self.held.items())
-        margin = sum(abs(size) * prints[coin] for coin, size in self.held.items()) / LEVERAGE
-        self.shortfall = max(self.shortfall, margin - value)
