@@ -314,8 +314,8 @@ def test_funding_beyond_the_slack_is_not_made_good_by_an_equal_rise():
         "a", Decimal(1), [CrossLeg("ONE", Decimal(1), Decimal(1), Decimal(100), Decimal("0.0125"))]
     )
     index.funding_moved("ONE", 10.0)
-    assert 1 + 9 - 10 - 9 / 80 < 0
-    assert index.candidates("ONE", 109.0) == ([], ["a"])
+    assert 1 + 9.05 - 10 - 9.05 / 80 < 0
+    assert index.candidates("ONE", 109.05) == ([], ["a"])
 
 
 def test_a_hedged_leg_is_watched_on_both_sides():
