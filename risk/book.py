@@ -102,7 +102,9 @@ class Book:
         before = core.now
         core.now = given.ts
         if given.ts >= core.breaker.ends_ns:
-            house.check_guards(core)  # the day's result starts at the marks of 00:00, before anything of today
+            house.check_guards(
+                core
+            )  # the day's result starts at the marks of 00:00, before anything of today
         kept = len(core.events)
         try:
             self._handlers[type(given)](given)
@@ -121,6 +123,7 @@ class Book:
             core.symbol(view.symbol)
         for view in given.views:
             house.take_view(core, view)
+            core.narrowed.add(view.symbol)
         liquidation.sweep(core)
         for view in given.views:
             orders.fire_waiting(core, core.symbols[view.symbol])
@@ -128,6 +131,7 @@ class Book:
     def _config_changed(self, given: ConfigChanged) -> None:
         users.change_config(self._core, given)
         self._edges = {name: _edges_of(self._core.settings, name) for name in self._core.symbols}
+        self._core.narrowed.update(self._core.symbols)
 
     def _follow_up(self) -> None:
         """Do what any input may have made due, in a fixed order."""
@@ -142,6 +146,7 @@ class Book:
         house_accounts.watch_accounts(core)
         hedge_desk.run_hedger(core)
         core.marks_moved.clear()
+        core.narrowed.update(changed)
         for name in changed:
             state = core.symbols[name]
             if state.net_size + state.house_size:
@@ -172,6 +177,15 @@ class Book:
             quarantined=state.guard.quarantined,
             range_open=state.range_guard.open,
         )
+
+    def take_narrowed(self) -> list[str]:
+        """Return, sorted and once, the symbols whose bands may have become narrower since the last call.
+
+        The others' can only have widened: the shell's old ones still hold.
+        """
+        names = sorted(self._core.narrowed)
+        self._core.narrowed.clear()
+        return names
 
     def _exposure_band(self, state: SymbolState) -> tuple[float, float]:
         """Return the marks at which a symbol's |net exposure| reaches the next edge of a mode or hedge row."""

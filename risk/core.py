@@ -56,11 +56,14 @@ class Core:
         self.next_position_id = 1
         self.next_fill_id = 1
         self.next_cloid = 1
-        self.index = LiquidationIndex()
-        self.mark_triggers: PriceTriggers[str] = PriceTriggers()  # take-profit and stop-loss, on mark
-        self.ask_triggers: PriceTriggers[str] = PriceTriggers()  # resting buys fire when the ask comes down to them
-        self.bid_triggers: PriceTriggers[str] = PriceTriggers()  # resting sells fire when the bid comes up to them
-        self.account_index = LiquidationIndex()  # our own HL accounts, by their next limit
+        self.narrowed: set[str] = set()  # symbols whose bands may be other than the shell was last told
+        self.index = LiquidationIndex(self.narrowed)
+        self.mark_triggers: PriceTriggers[str] = PriceTriggers(
+            self.narrowed
+        )  # take-profit and stop-loss, on mark
+        self.ask_triggers: PriceTriggers[str] = PriceTriggers(self.narrowed)  # resting buys
+        self.bid_triggers: PriceTriggers[str] = PriceTriggers(self.narrowed)  # resting sells
+        self.account_index = LiquidationIndex(self.narrowed)  # our own HL accounts, by their next limit
         self.touched: set[str] = set()  # symbols whose positions must be looked at before the input ends
         self.marks_moved: set[str] = set()  # symbols whose valid mark the input in hand changed
         self.accounts_touched: set[HlAccount] = set()

@@ -28,10 +28,7 @@ def capped_price(state: SymbolState, side: int, cap: Decimal) -> Decimal:
 
     Rounded toward the mark, so that the cap holds.
     """
-    price = state.mark * (1 + side * cap)
-    digits = min(state.spec.price_decimals, max(0, 4 - price.adjusted()))
-    step = Decimal(1).scaleb(-digits)
-    return (price / step).to_integral_value("ROUND_FLOOR" if side > 0 else "ROUND_CEILING") * step
+    return state.spec.limit_on_grid(state.mark * (1 + side * cap), side)
 
 
 def open_hold(core: Core, state: SymbolState, size: Decimal, price: Decimal, leverage: int) -> Decimal:

@@ -25,6 +25,15 @@ class SymbolSpec:
         """Return the smallest size step in base coin."""
         return Decimal(1).scaleb(-self.size_decimals)
 
+    def limit_on_grid(self, price: Decimal, side: int) -> Decimal:
+        """Round a limit price to Hyperliquid's grid, away from the market: down for a buy, up for a sell.
+
+        At most five significant figures and ``price_decimals`` places; integers always.
+        """
+        digits = min(self.price_decimals, max(0, 4 - price.adjusted()))
+        step = Decimal(1).scaleb(-digits)
+        return (price / step).to_integral_value("ROUND_FLOOR" if side > 0 else "ROUND_CEILING") * step
+
 
 @dataclass(frozen=True, slots=True)
 class SymbolView:

@@ -73,11 +73,12 @@ class LiquidationIndex:
     symbol at once, before anything is settled.
     """
 
-    def __init__(self) -> None:
-        self._isolated: PriceTriggers[int] = PriceTriggers()
+    def __init__(self, narrowed: set[str] | None = None) -> None:
+        """Start empty; ``narrowed`` is told the symbols whose band may have become narrower."""
+        self._isolated: PriceTriggers[int] = PriceTriggers(narrowed)
         # What funding may still take per coin before the margin is gone, on an axis where 0 means gone.
         self._funding_room: PriceTriggers[int] = PriceTriggers()
-        self._cross: PriceTriggers[str] = PriceTriggers()
+        self._cross: PriceTriggers[str] = PriceTriggers(narrowed)
         self._cross_put: dict[str, tuple[Number, tuple[_Leg, ...], int]] = {}
         self._lines: dict[str, _Lines] = {}
         self._highest_rate: dict[str, float] = {}  # of isolated positions

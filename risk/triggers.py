@@ -51,10 +51,12 @@ class PriceTriggers[Id: int | str]:
     """File float triggers per symbol: BELOW fires at prices <= its own, ABOVE at prices >= its own.
 
     A filter, not a judge: triggers may fire a hair early, never late. An id (all int or all str) owns at most
-    one trigger per symbol and direction; adding another replaces it.
+    one trigger per symbol and direction; adding another replaces it. Symbols whose band may have become
+    narrower are added to ``narrowed``, which several sets may share.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, narrowed: set[str] | None = None) -> None:
+        self._narrowed: set[str] = set() if narrowed is None else narrowed
         self._sides: dict[str, tuple[_Side[Id], _Side[Id]]] = {}  # symbol → BELOW, ABOVE
         self._filed: dict[Id, tuple[tuple[_Side[Id], tuple[float, Id]], ...]] = {}
 
@@ -63,10 +65,12 @@ class PriceTriggers[Id: int | str]:
 
     def add_below(self, symbol: str, price: float, owner: Id) -> None:
         """File a trigger that fires when the price is at most ``price``; raises InvalidInput for NaN."""
+        self._narrowed.add(symbol)
         self._file(self._sides_of(symbol)[0], price, owner)
 
     def add_above(self, symbol: str, price: float, owner: Id) -> None:
         """File a trigger that fires when the price is at least ``price``; raises InvalidInput for NaN."""
+        self._narrowed.add(symbol)
         self._file(self._sides_of(symbol)[1], price, owner)
 
     def remove(self, owner: Id) -> None:
@@ -88,6 +92,7 @@ class PriceTriggers[Id: int | str]:
         """Move all triggers of a symbol by that many USDC per coin, in constant time."""
         if not (math.isfinite(below) and math.isfinite(above)):
             raise InvalidInput(f"drift of {symbol} was {below}, {above}; both must be finite")
+        self._narrowed.add(symbol)
         for side, delta in zip(self._sides_of(symbol), (below, above), strict=True):
             side.shift(delta)
 
