@@ -119,6 +119,22 @@ def test_a_jump_is_told_by_the_symbols_own_limit():
     assert not watch.on_mark("BTC", 3, 50_102.0)
 
 
+@pytest.mark.parametrize("jump", [940.0, 1060.0])
+def test_a_jump_is_told_in_either_direction_and_within_a_wide_range(watch, jump):
+    watch.set_bands("ETH", Bands(range_open=True))
+    for ts, mark in enumerate((1200.0, 900.0, 950.0, 1000.0)):
+        watch.on_mark("ETH", ts, mark)
+    assert not watch.on_mark("ETH", 4, 1000.0)
+    assert watch.on_mark("ETH", 5, jump)
+
+
+@pytest.mark.parametrize(("high", "told"), [(104.0, False), (103.0, True), (102.0, True)])
+def test_an_open_range_is_told_once_it_is_back_at_the_release(watch, high, told):
+    watch.set_bands("ETH", Bands(range_open=True))
+    watch.on_mark("ETH", 1, 100.0)
+    assert watch.on_mark("ETH", 2, high) is told
+
+
 def test_the_range_is_told_when_it_opens_and_when_it_could_close(watch):
     marks = [100.0, 102.0, 104.0, 105.2]
     assert [watch.on_mark("ETH", ts, mark) for ts, mark in enumerate(marks)] == [False, False, False, True]
