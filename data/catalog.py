@@ -24,7 +24,7 @@ from data.storage import conform, read_json, read_table, write_json, write_table
 from risk.errors import InvalidInput
 from risk.market import SymbolSpec
 from venues.hyperliquid.instruments import TRADING_VENUE, instrument_id, perpetual
-from venues.hyperliquid.specs import specs_from_meta
+from venues.hyperliquid.specs import MAX_DECIMALS, specs_from_meta
 from venues.hyperliquid.ticks import ceil_prices, floor_prices
 
 RAW_DECIMALS = 16  # Nautilus keeps prices and sizes as integers of 1e-16
@@ -145,7 +145,9 @@ class MarketCatalog:
         files = sorted((self.root / "nautilus/data" / stored.folder / str(instrument_id(symbol))).iterdir())
         table = pa.concat_tables([read_table(file) for file in files])
         columns = [table["ts_init"].cast(pa.int64())]
-        columns += [table[name].cast(pa.float64()) for name in stored.columns]
+        # Arrow's cast from decimal may miss the nearest float by one step.
+        floats = (table[name].cast(pa.float64()).to_numpy() for name in stored.columns)
+        columns += [pa.array(np.round(values, MAX_DECIMALS)) for values in floats]
         return pa.table(columns, schema=stored.schema)
 
     def read(self, kind: str) -> dict[str, pa.Table]:

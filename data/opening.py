@@ -36,7 +36,7 @@ def opening_transfers(
         if "amount" in row:
             account.cash += Decimal(row["amount"])
             continue
-        if not row["liquidation"]:
+        if not row["liquidation"] or row["symbol"] not in prints:
             prints[row["symbol"]] = Decimal(repr(row["price"]))
         account.trade(row, prints)
     booked = sorted((a.first_ts, user, a.shortfall) for user, a in accounts.items() if a.shortfall)

@@ -1,8 +1,32 @@
 """Shared test settings: deterministic Hypothesis, and the place of real history when there is any."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from data.locate import find_history
 
 settings.register_profile(
     "ci", derandomize=True, deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("ci")
+
+NO_HISTORY = "no real history: shared/data is not beside the project and HYBRID_PERPS_DATA is not set"
+
+
+@pytest.fixture(scope="session")
+def real_history() -> Path:
+    """Give the folder of real history, or leave the test out and say so."""
+    history = find_history()
+    if history is None:
+        pytest.skip(NO_HISTORY)
+    return history
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many tests on real history were left out: a silent skip would look like a pass."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    left_out = sum(NO_HISTORY in str(report.longrepr) for report in skipped)
+    if left_out:
+        terminalreporter.write_line(f"LEFT OUT {left_out} tests: {NO_HISTORY}", yellow=True)
