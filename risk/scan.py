@@ -134,7 +134,7 @@ class LiquidationIndex:
         reaches = [_Reach.of(leg) for leg in legs]
         usable = float(slack) * (1.0 - _ROUNDING) - _LEG_ROUNDING * len(legs)
         width = -math.inf
-        if usable > 0.0:
+        if reaches and usable > 0.0:
             width = usable / sum(reach.loss * reach.mark for reach in reaches) * (1.0 - _ROUNDING)
         for reach in reaches:
             if reach.falls:

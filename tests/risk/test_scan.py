@@ -340,6 +340,13 @@ def test_an_account_without_slack_is_always_a_candidate(slack):
     assert [index.candidates("ONE", mark)[1] for mark in (0.001, 100.0, 1e9)] == [["a"]] * 3
 
 
+def test_an_account_without_positions_is_never_a_candidate():
+    index = LiquidationIndex()
+    for slack in (Decimal(5), Decimal(-5)):
+        index.put_cross("a", slack, [])
+        assert index.candidates("ONE", 1.0) == ([], [])
+
+
 def test_an_unchanged_account_is_filed_afresh_once_funding_has_moved():
     index = LiquidationIndex()
     legs = [CrossLeg("ONE", Decimal(1), Decimal(1), Decimal(100), Decimal("0.0125"))]
