@@ -11,7 +11,7 @@ from data.catalog import MarketCatalog
 from data.flow import Flow, read_flow
 from data.importer import RECIPE_FILE, RECIPE_VERSION, RECIPES, build_dataset
 from data.locate import default_catalog_dir, find_history
-from data.storage import read_json, read_table, sha256_of
+from data.storage import exclusive, read_json, read_table, sha256_of
 from risk.errors import InvalidInput
 from risk.market import SymbolSpec
 
@@ -115,8 +115,10 @@ def open_dataset(
     name = str(name_or_path)
     root = (catalog_dir or default_catalog_dir()) / name
     source = find_history(history)
-    if name in RECIPES and source is not None and not _is_current(root, source):
-        build_dataset(name, source, root, progress)
+    if name in RECIPES and source is not None:
+        with exclusive(root):
+            if not _is_current(root, source):
+                build_dataset(name, source, root, progress)
     if not (root / "manifest.json").is_file():
         hint = (
             "no history folder was found to build it from" if name in RECIPES else "and no recipe builds it"

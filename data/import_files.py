@@ -21,7 +21,7 @@ from data.frames import MARKS
 from data.opening import opening_transfers
 from data.sources.detect import read_source
 from data.sources.raw import SourceFrame
-from data.storage import replaced_directory, sha256_of, write_table
+from data.storage import exclusive, replaced_directory, sha256_of, write_table
 from risk.errors import InvalidInput
 from venues.hyperliquid.specs import bundled_meta
 
@@ -65,7 +65,7 @@ def import_files(
         for frame in read_source(path, format=options.format, symbol=options.symbol):
             require_sound(frame.table, str(path), frame.interval_ns)
             parts.append(_Part(source, frame))
-    with replaced_directory(root) as partial:
+    with exclusive(root), replaced_directory(root) as partial:
         if (root / "manifest.json").is_file():
             shutil.copytree(root, partial, dirs_exist_ok=True)
             catalog = MarketCatalog(partial)

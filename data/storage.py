@@ -1,5 +1,6 @@
 """Parquet and JSON files, written whole or not at all, and hashed."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -31,6 +32,15 @@ def replaced_directory(final: Path) -> Iterator[Path]:
         final.rename(retired)
     partial.rename(final)
     shutil.rmtree(retired, ignore_errors=True)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock named after ``path`` against other processes; it goes with the process if that dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -26,6 +26,8 @@ def specs_from_meta(meta: Mapping[str, Any]) -> dict[str, SymbolSpec]:
         )
     specs = {}
     for row, asset in enumerate(universe):
+        if not isinstance(asset, Mapping):
+            raise InvalidInput(f"meta.universe[{row}] was {asset!r}, it must be an object")
         name, decimals = asset.get("name"), asset.get("szDecimals")
         if not isinstance(name, str) or not isinstance(decimals, int) or not 0 <= decimals <= MAX_DECIMALS:
             raise InvalidInput(
