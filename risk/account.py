@@ -123,7 +123,7 @@ def cross_under_water(core: Core, user: User) -> bool:
 
 def refile_isolated(core: Core, position: Position) -> None:
     """Give the scan an isolated position's state of this moment; one being closed at the venue is left out."""
-    if position.closing:
+    if position.busy:
         core.index.drop_isolated(position.position_id)
         return
     core.index.put_isolated(
@@ -140,7 +140,7 @@ def refile_isolated(core: Core, position: Position) -> None:
 
 def refile_cross(core: Core, user: User) -> None:
     """Give the scan a cross account's slack of this moment; one with a liquidation in flight is left out."""
-    if not user.cross or (any(p.closing for p in user.cross.values()) and user.liquidating):
+    if not user.cross or (user.liquidating and any(p.busy for p in user.cross.values())):
         core.index.drop_cross(user.name)
         return
     sizes: dict[str, tuple[Decimal, Decimal]] = {}

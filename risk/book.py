@@ -3,6 +3,7 @@
 import hashlib
 from bisect import bisect_right
 from collections.abc import Callable
+from copy import copy
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from risk import (
     users,
     venue,
 )
+from risk.checks import market_view
 from risk.core import Core
 from risk.errors import InvalidInput, InvariantBroken
 from risk.events import Event
@@ -101,16 +103,17 @@ class Book:
             raise InvalidInput(f"ts was {given.ts}; it must not lie before the last input's {core.now}")
         before = core.now
         core.now = given.ts
-        if given.ts >= core.breaker.ends_ns:
-            house.check_guards(
-                core
-            )  # the day's result starts at the marks of 00:00, before anything of today
-        kept = len(core.events)
+        breaker = core.breaker
+        if (
+            given.ts >= breaker.ends_ns
+        ):  # the day's result starts at the marks of 00:00, before anything of today
+            core.breaker = copy(breaker)
+            house.check_day(core)
         try:
             self._handlers[type(given)](given)
         except InvalidInput:
-            core.now = before
-            del core.events[kept:]
+            core.now, core.breaker = before, breaker
+            core.events.clear()
             raise
         self._follow_up()
         events = tuple(core.events)
@@ -121,6 +124,7 @@ class Book:
         core = self._core
         for view in given.views:
             core.symbol(view.symbol)
+            market_view(view, given.ts)
         for view in given.views:
             house.take_view(core, view)
             core.narrowed.add(view.symbol)
@@ -138,6 +142,7 @@ class Book:
         core = self._core
         if core.expiries:
             orders.expire(core)
+        liquidation.retry(core)
         changed = sorted(core.touched | core.marks_moved)
         liquidation.sweep(core)
         for name in changed:
@@ -168,6 +173,7 @@ class Book:
             core.account_index.band(symbol),
             core.mark_triggers.band(symbol),
             self._exposure_band(state),
+            self._loss_band(state),
         )
         return Bands(
             mark_low=max(low for low, _ in sets),
@@ -198,13 +204,23 @@ class Book:
         high = edges[at] / size if at < len(edges) else INFINITY
         return low * (1 - 1e-12), high * (1 - 1e-12)
 
+    def _loss_band(self, state: SymbolState) -> tuple[float, float]:
+        """Return the marks at which the house could reach the next limit of the day's loss."""
+        ration = self._core.loss_ration
+        if ration is None or not state.net_size:
+            return -INFINITY, INFINITY
+        reach = float(ration / abs(state.net_size)) * (1 - 1e-12)
+        mark = float(state.mark)
+        return (-INFINITY, mark + reach) if state.net_size > 0 else (mark - reach, INFINITY)
+
     def next_timer_ns(self) -> int | None:
         """Return when a ``TimerFired`` is needed even if nothing else happens; None without need."""
         core = self._core
         times = [core.breaker.ends_ns]
-        due = core.hedger.next_due_ns()
-        if due is not None:
-            times.append(due)
+        unreachable = None if core.unreachable_told else core.channel.unreachable_ns(core.risk)
+        times += [due for due in (core.hedger.next_due_ns(), unreachable) if due is not None]
+        if core.liquidation_retries:
+            times.append(core.liquidation_retries[0][0])
         if core.expiries:
             times.append(core.expiries[0][0])
         return max(core.now, min(times))
@@ -229,9 +245,7 @@ class Book:
 
     def solvency(self) -> Decimal:
         """Return what would be left to the house if everything were closed at mark (§7)."""
-        core = self._core
-        hedges = sum((s.mark * s.hedge_size - s.hedge_cost for s in core.symbols.values()), ZERO)
-        return core.ledger.house_equity() - core.total_unrealised + hedges
+        return house.solvency(self._core)
 
     def digest(self) -> str:
         """Return the hash of the whole state: equal books have equal digests, on any machine."""
@@ -243,12 +257,17 @@ class Book:
             [core.positions[i] for i in sorted(core.positions)],
             [core.orders[i] for i in sorted(core.orders)],
             [core.venue_orders[i] for i in sorted(core.venue_orders)],
+            [(u.name, u.liquidating, u.cross_losses) for u in core.users.values() if u.cross],
             sorted(core.withdrawals.items()),
             [
                 (
                     n,
+                    s.mark,
+                    s.mark_seq,
                     s.mode,
                     s.pinned,
+                    s.hedge_forced,
+                    s.recommended,
                     s.funding_index,
                     s.guard.state(),
                     s.range_guard.state(),
@@ -256,6 +275,7 @@ class Book:
                     s.net_cost,
                     s.hl_size,
                     s.hl_cost,
+                    s.hl_funding_expected,
                     s.hedge_size,
                     s.hedge_cost,
                     s.hl_halted,
@@ -266,6 +286,8 @@ class Book:
             core.breaker.state(),
             core.deviation_day.state(),
             core.hedger.state(),
+            [core.account_level[account] for account in HlAccount],
+            (core.user_hl_result, core.swept_hl_losses, core.hl_halted),
             core.next_position_id,
             core.next_fill_id,
             core.next_cloid,

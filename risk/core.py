@@ -4,6 +4,7 @@ The rules themselves are functions over a ``Core``, one module per part of the r
 dispatches inputs to them.
 """
 
+from dataclasses import replace
 from decimal import Decimal
 
 from risk.deviation import DeviationDay
@@ -32,7 +33,8 @@ class Core:
     """Hold the state that the rules read and change; nothing outside ``risk`` touches it."""
 
     def __init__(self, specs: dict[str, SymbolSpec], settings: Settings) -> None:
-        self.settings = settings
+        # An operator may change rows while we run: the caller's own table stays as it was.
+        self.settings = replace(settings, routing=dict(settings.routing))
         self.risk = settings.risk
         self.now = 0
         self.events: list[Event] = []
@@ -51,7 +53,9 @@ class Core:
         self.orders: dict[str, Order] = {}
         self.venue_orders: dict[str, VenueOrder] = {}
         self.withdrawals: dict[str, tuple[str, Decimal]] = {}
+        self.seen_withdrawals: set[str] = set()
         self.seen_orders: set[str] = set()
+        self.liquidation_retries: list[tuple[int, int]] = []  # heap of (time, position id)
         self.expiries: list[tuple[int, str]] = []  # heap of (time, order id)
         self.next_position_id = 1
         self.next_fill_id = 1
@@ -74,6 +78,10 @@ class Core:
         self.hedge_requested = False
         self.total_exposure = ZERO  # Σ |net exposure|
         self.total_unrealised = ZERO  # users' INTERNAL
+        self.loss_ration: Decimal | None = (
+            None  # what a symbol may lose the house before it is looked at again
+        )
+        self.unreachable_told = False
         self.reserve_level = "NORMAL"
         self.account_level: dict[HlAccount, str] = dict.fromkeys(HlAccount, "NORMAL")
         self.swept_hl_losses = ZERO  # users' net HL results already returned to custody
@@ -91,6 +99,8 @@ class Core:
         """Return a user, new ones with nothing."""
         user = self.users.get(name)
         if user is None:
+            if not name:
+                raise InvalidInput("user was empty; name the user")
             user = self.users[name] = User.named(name)
         return user
 

@@ -1,5 +1,6 @@
 """Executing an order: closes follow their position's source, opens are routed (§1, §2)."""
 
+from dataclasses import dataclass
 from decimal import Decimal
 
 from risk.account import free_collateral
@@ -15,6 +16,20 @@ from risk.numbers import round_money
 from risk.routing import HouseState, RouteDecision, decide, forced_reason, split
 from risk.state import Position, Purpose, SymbolState, User
 from risk.waiting import rest_here, wait
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Say how an order trades now: ``price`` is what all of it gets internally, ``limit`` binds Hyperliquid.
+
+    ``touched``: it rested here and its limit was reached, so it fills there, as maker. ``resting``: it is to wait.
+    """
+
+    limit: Decimal | None
+    price: Decimal
+    touched: bool = False
+    resting: bool = False
+
 
 CLOSING_TYPES = (OrderType.TAKE_PROFIT, OrderType.STOP_LOSS)
 
@@ -62,34 +77,31 @@ def execute(
 
     ``touched`` says that a resting order's own limit was reached: it fills there, as maker.
     """
-    left = size
-    if closes(command):
-        left = close_positions(core, user, command, size, limit, touched)
-        if command.reduce_only or command.position_id is not None or command.type in CLOSING_TYPES:
-            if left == size and not any(p.closing for p in user.open_on(command.symbol)):
-                core.emit(
-                    OrderCancelled(
-                        command.order_id, core.now, user.name, command.symbol, left, "NOTHING_TO_CLOSE"
-                    )
-                )
-            return
-    if left:
-        open_position(core, user, command, left, limit, touched)
+    if touched and limit is not None:
+        terms = Terms(limit, limit, touched=True)
+    else:
+        terms = Terms(limit, core.symbols[command.symbol].ready().walk(command.side, size))
+    left = close_positions(core, user, command, size, terms) if closes(command) else size
+    if not left:
+        return
+    if _only_closes(command):
+        core.emit(
+            OrderCancelled(command.order_id, core.now, user.name, command.symbol, left, "NOTHING_TO_CLOSE")
+        )
+    else:
+        open_position(core, user, command, left, terms)
 
 
 def closes(command: OrderSubmitted) -> bool:
     """Tell whether an order closes positions before (or instead of) opening one."""
-    return (
-        command.netted
-        or command.reduce_only
-        or command.position_id is not None
-        or command.type in CLOSING_TYPES
-    )
+    return command.netted or _only_closes(command)
 
 
-def close_positions(
-    core: Core, user: User, command: OrderSubmitted, size: Decimal, limit: Decimal | None, touched: bool
-) -> Decimal:
+def _only_closes(command: OrderSubmitted) -> bool:
+    return command.reduce_only or command.position_id is not None or command.type in CLOSING_TYPES
+
+
+def close_positions(core: Core, user: User, command: OrderSubmitted, size: Decimal, terms: Terms) -> Decimal:
     """Close up to ``size`` of the positions the order is against, oldest first; return what is left of it."""
     if command.position_id is not None:
         named = user.position(command.position_id)
@@ -102,7 +114,7 @@ def close_positions(
         if not part:
             continue
         if user.position(position.position_id) is position:
-            _close(core, user, position, command, part, limit, touched)
+            _close(core, user, position, command, part, terms)
         left -= part
         if not left:
             break
@@ -115,24 +127,22 @@ def _close(
     position: Position,
     command: OrderSubmitted,
     size: Decimal,
-    limit: Decimal | None,
-    touched: bool,
+    terms: Terms,
 ) -> None:
     state = core.symbols[position.symbol]
     notional = size * state.mark
     decision = RouteDecision(position.source, RouteReason.POSITION_SOURCE, None)
     _record(core, command.order_id, command, state, notional, decision)
     if position.source is Source.INTERNAL:
-        reference = limit if touched and limit is not None else state.ready().walk(command.side, size)
         close_internal(
             core,
             user,
             position,
             order_id=command.order_id,
             size=size,
-            price=reference,
-            reference=reference,
-            maker=touched,
+            price=terms.price,
+            reference=terms.price,
+            maker=terms.touched,
         )
         return
     if not core.channel.connected or core.hl_halted:
@@ -149,7 +159,7 @@ def _close(
         size=size,
         purpose=Purpose.CLOSE,
         cap=core.risk.hl_slippage_cap,
-        limit_price=limit,
+        limit_price=terms.limit,
     )
 
 
@@ -177,42 +187,38 @@ def _record(
     )
 
 
-def open_position(
-    core: Core,
-    user: User,
-    command: OrderSubmitted,
-    size: Decimal,
-    limit: Decimal | None,
-    touched: bool,
-    resting: bool = False,
-) -> None:
+def route_of(core: Core, state: SymbolState, size: Decimal) -> RouteDecision:
+    """Route an opening order of ``size`` by the house as it is now."""
+    config = core.settings.routing_of(state.spec.symbol)
+    return decide(size * state.mark, state.mode, config, core.risk, house_state(core, state))
+
+
+def open_position(core: Core, user: User, command: OrderSubmitted, size: Decimal, terms: Terms) -> None:
     """Route an opening order of ``size`` and carry it out: now, or as an order resting at its limit.
 
-    ``touched`` says its limit was reached after resting here: only a forced reason may still send it away.
+    One touched at its limit was routed when it came to rest: only a forced reason may still send it away.
     """
     state = core.symbols[command.symbol]
-    notional = size * state.mark
-    house = house_state(core, state)
-    config = core.settings.routing_of(command.symbol)
-    forced = forced_reason(house, core.risk) if touched and not command.netted else None
-    if touched and not command.netted and forced is None:
+    was_routed = terms.touched and not command.netted
+    forced = forced_reason(house_state(core, state), core.risk) if was_routed else None
+    if was_routed and forced is None:
         decision = RouteDecision(Source.INTERNAL, RouteReason.WITHIN_THRESHOLD, None)
     else:
-        decision = decide(notional, state.mode, config, core.risk, house)
+        decision = route_of(core, state, size)
     if forced is not None and core.risk.forced_at_touch_refused:
         core.refuse(command, f"FORCED_{forced}", "the resting order may not be internalised any more")
         return
-    can_split = core.risk.split_at_threshold and not resting
+    can_split = core.risk.split_at_threshold and not terms.resting
     if can_split and decision.reason is RouteReason.OVER_THRESHOLD and decision.threshold:
         inside, outside = split(
             size, state.mark, decision.threshold, state.spec.lot, core.risk.hl_min_notional
         )
         if inside:
             kept = RouteDecision(Source.INTERNAL, RouteReason.WITHIN_THRESHOLD, decision.threshold)
-            _route(core, user, command, command.order_id, inside, limit, touched, resting, kept)
-            _route(core, user, command, f"{command.order_id}/hl", outside, limit, touched, resting, decision)
+            _route(core, user, command, command.order_id, inside, terms, kept)
+            _route(core, user, command, f"{command.order_id}/hl", outside, terms, decision)
             return
-    _route(core, user, command, command.order_id, size, limit, touched, resting, decision)
+    _route(core, user, command, command.order_id, size, terms, decision)
 
 
 def _route(
@@ -221,9 +227,7 @@ def _route(
     command: OrderSubmitted,
     order_id: str,
     size: Decimal,
-    limit: Decimal | None,
-    touched: bool,
-    resting: bool,
+    terms: Terms,
     decision: RouteDecision,
 ) -> None:
     state = core.symbols[command.symbol]
@@ -237,17 +241,14 @@ def _route(
         core.refuse(command, "LEVERAGE_ABOVE_TIER", f"{command.leverage}x; this notional allows {highest}x")
         return
     if decision.route is Source.HYPERLIQUID:
-        _open_external(core, user, command, order_id, size, limit, resting)
-    elif resting:
-        _rest_internal(core, user, command, size, limit)
+        _open_external(core, user, command, order_id, size, terms)
+    elif terms.resting:
+        _rest_internal(core, user, command, size, terms.price)
     else:
-        _open_internal(core, user, command, order_id, size, limit if touched else None)
+        _open_internal(core, user, command, order_id, size, terms)
 
 
-def _rest_internal(
-    core: Core, user: User, command: OrderSubmitted, size: Decimal, limit: Decimal | None
-) -> None:
-    assert limit is not None  # only limit orders rest
+def _rest_internal(core: Core, user: User, command: OrderSubmitted, size: Decimal, limit: Decimal) -> None:
     held = hold_to_rest(core, command, size, limit)
     if held > free_collateral(core, user):
         core.refuse(command, "INSUFFICIENT_MARGIN", f"needs {held} USDC to wait")
@@ -262,13 +263,13 @@ def hold_to_rest(core: Core, command: OrderSubmitted, size: Decimal, limit: Deci
 
 
 def _open_internal(
-    core: Core, user: User, command: OrderSubmitted, order_id: str, size: Decimal, at_limit: Decimal | None
+    core: Core, user: User, command: OrderSubmitted, order_id: str, size: Decimal, terms: Terms
 ) -> None:
     state = core.symbols[command.symbol]
-    price = at_limit if at_limit is not None else state.ready().walk(command.side, size)
+    price = terms.price
     notional = price * size
     margin = round_money(notional / command.leverage)
-    needed = margin + round_money(notional * fee_rate(core, state, at_limit is not None))
+    needed = margin + round_money(notional * fee_rate(core, state, terms.touched))
     free = free_collateral(core, user)
     if needed > free:
         core.refuse(command, "INSUFFICIENT_MARGIN", f"needs {needed} USDC, free is {free}")
@@ -289,7 +290,7 @@ def _open_internal(
         reference=price,
         leverage=command.leverage,
         margin_mode=command.margin_mode,
-        maker=at_limit is not None,
+        maker=terms.touched,
     )
 
 
@@ -299,10 +300,10 @@ def _open_external(
     command: OrderSubmitted,
     order_id: str,
     size: Decimal,
-    limit: Decimal | None,
-    resting: bool,
+    terms: Terms,
 ) -> None:
     state = core.symbols[command.symbol]
+    limit = terms.limit
     held = open_hold(core, state, size, limit or state.mark, command.leverage)
     refusal = _external_refusal(core, state, size * state.mark) or (
         ("INSUFFICIENT_MARGIN", f"needs {held} USDC") if held > free_collateral(core, user) else None
@@ -320,10 +321,10 @@ def _open_external(
         leverage=command.leverage,
         margin_mode=command.margin_mode,
         limit_price=limit,
-        resting=resting,
+        resting=terms.resting,
         held=held,
     )
-    if resting and limit is not None:
+    if terms.resting and limit is not None:
         wait(core, user, command, size).cloid = cloid
         core.emit(
             OrderRested(

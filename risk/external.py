@@ -20,7 +20,7 @@ from risk.inputs import HlAccount, MarginMode, VenueFilled
 from risk.internal import add_position, reduce_position, refile, take_share
 from risk.ledger import BUILDER_INCOME, HL_TRADING, RISK_RESERVE, ZERO, Entry, isolated_margin, move
 from risk.numbers import round_money
-from risk.state import Position, Purpose, SymbolState, User, VenueOrder
+from risk.state import Order, Position, Purpose, SymbolState, User, VenueOrder
 
 
 def capped_price(state: SymbolState, side: int, cap: Decimal) -> Decimal:
@@ -88,6 +88,7 @@ def send_close(
     purpose: Purpose,
     cap: Decimal,
     limit_price: Decimal | None = None,
+    keeps_margin: bool = False,
 ) -> None:
     """Send the close of (part of) a HYPERLIQUID position: immediate-or-cancel, never reduce-only (§3)."""
     state = core.symbols[position.symbol]
@@ -105,6 +106,7 @@ def send_close(
         position_id=position.position_id,
         margin_mode=position.margin_mode,
         cap_share=cap,
+        keeps_margin=keeps_margin,
         triggered_ns=state.mark_ts,
     )
     core.send(order, limit_price or capped_price(state, -position.side, cap))
@@ -145,6 +147,9 @@ def filled_open(core: Core, order: VenueOrder, fill: VenueFilled) -> None:
     position.cost += notional
     order.filled += fill.size
     order.notional += notional
+    waiting = _waiting(core, order)
+    if waiting is not None:
+        waiting.left -= fill.size
     core.track(position, fill.size, notional)
     _emit_fill(core, position, order, fill, fill.fee + builder, FillAction.OPEN, ZERO)
     core.emit(
@@ -167,6 +172,12 @@ def filled_open(core: Core, order: VenueOrder, fill: VenueFilled) -> None:
         refile_cross(core, user)
     elif not user.cross and cash(core, user) < 0:
         settle_deficit(core, user, order.order_id, Source.HYPERLIQUID)
+
+
+def _waiting(core: Core, order: VenueOrder) -> Order | None:
+    """Find the user's order that rests at the venue as ``order``; another part of it may rest here."""
+    waiting = core.orders.get(order.order_id)
+    return waiting if waiting is not None and waiting.cloid == order.cloid else None
 
 
 def _position_of(core: Core, user: User, order: VenueOrder, state: SymbolState) -> Position:
@@ -257,12 +268,14 @@ def _settle_isolated(
     """
     account = isolated_margin(position.position_id)
     whole = position.margin
-    taken = margin + max(ZERO, min(-result - margin, whole - margin))
+    if order.keeps_margin:
+        margin = -min(result, ZERO)
+    taken = min(whole, max(margin, -result))
     bad_debt = max(ZERO, -result - taken)
     left = taken + result + bad_debt
     builder = min(builder, left)
     liquidation = order.purpose is Purpose.LIQUIDATION
-    heir = RISK_RESERVE if liquidation else user.cash_account
+    heir = account if order.keeps_margin else RISK_RESERVE if liquidation else user.cash_account
     core.ledger.post(
         core.now,
         "liquidation" if liquidation else "close",
@@ -273,11 +286,11 @@ def _settle_isolated(
             *move(account, HL_TRADING, taken - left),
         ),
     )
-    position.margin -= taken
+    position.margin -= taken - left if order.keeps_margin else taken
     if bad_debt:
         core.ledger.absorb(core.now, order.order_id, bad_debt, HL_TRADING)
     order.bad_debt += bad_debt
-    order.margin_zeroed += taken
+    order.margin_zeroed += ZERO if order.keeps_margin else taken
     return builder
 
 
@@ -300,8 +313,9 @@ def ended_open(core: Core, order: VenueOrder, refused: bool, reason: str) -> Non
     user = core.users[order.user]
     release(core, user, order.hold, order.order_id)
     order.hold = ZERO
-    user.orders.pop(order.order_id, None)
-    core.orders.pop(order.order_id, None)
+    if _waiting(core, order) is not None:
+        del user.orders[order.order_id]
+        del core.orders[order.order_id]
     left = order.size - order.filled
     if left:
         why = "REFUSED_BY_HL" if refused else "CANCELLED" if order.cancel_sent else "UNFILLED"

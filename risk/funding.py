@@ -3,9 +3,10 @@
 from decimal import Decimal
 
 from risk.account import settle_funding
+from risk.checks import finite, positive
 from risk.core import Core
 from risk.events import AlertLevel, FundingAccrued, FundingSettled, Source
-from risk.inputs import FundingCorrected, FundingPublished
+from risk.inputs import FundingCorrected, FundingPublished, HlAccount
 from risk.internal import refile
 from risk.ledger import DEVIATION, FUNDING_INCOME, PLATFORM_CAPITAL, RISK_RESERVE, ZERO, isolated_margin, move
 from risk.numbers import round_money
@@ -15,9 +16,11 @@ from risk.state import Position
 def publish(core: Core, funding: FundingPublished) -> None:
     """Move a symbol's index by oracle × rate; only positions whose margin it could use up are settled now."""
     state = core.symbol(funding.symbol)
+    finite("rate", funding.rate)
+    positive("oracle", funding.oracle)
     delta = funding.oracle * funding.rate
     state.funding_index += delta
-    state.hl_funding_expected = -state.hl_size * delta
+    state.hl_funding_expected -= state.hl_size * delta
     core.index.funding_moved(funding.symbol, float(delta))
     core.emit(FundingAccrued(core.now, funding.symbol, funding.rate, funding.oracle, state.funding_index))
     for position_id in core.index.exhausted(funding.symbol):
@@ -25,6 +28,8 @@ def publish(core: Core, funding: FundingPublished) -> None:
         settle_funding(core, position)
         refile(core, core.users[position.user], position)
     core.touched.add(funding.symbol)
+    if state.hl_size:
+        core.accounts_touched.add(HlAccount.TRADING)
 
 
 def correct(core: Core, correction: FundingCorrected) -> None:
@@ -33,6 +38,8 @@ def correct(core: Core, correction: FundingCorrected) -> None:
     It applies to the positions open now that were open at that hour's settlement as well as can be told: all.
     """
     state = core.symbol(correction.symbol)
+    finite("delta_rate", correction.delta_rate)
+    positive("oracle", correction.oracle)
     delta = correction.oracle * correction.delta_rate
     short = {Source.INTERNAL: ZERO, Source.HYPERLIQUID: ZERO}
     for position in list(core.positions.values()):

@@ -125,6 +125,13 @@ class DailyLossBreaker:
         """Give the house's loss of the day (− a gain) at the users' INTERNAL ``unrealised`` PnL."""
         return self._realised + unrealised - self._unrealised_at_start
 
+    def room(self, unrealised: Decimal, risk: RiskConfig) -> Decimal | None:
+        """Give how much more USDC the house may lose before ``check`` has something to tell; None: no limit left."""
+        limits = [] if self._alerted else [risk.daily_loss_alert]
+        if not self.open:
+            limits.append(risk.daily_loss_breaker)
+        return min(limits) - self.loss(unrealised) if limits else None
+
     def check(self, ts: int, unrealised: Decimal, risk: RiskConfig) -> tuple[LossChange, ...]:
         """Start a new day if one began, then judge the loss; each change is told once per day."""
         changes = []

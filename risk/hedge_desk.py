@@ -40,7 +40,7 @@ def run_hedger(core: Core) -> None:
     core.hedge_requested = False
     lines = _lines(core)
     equity = core.account_equity(HlAccount.HEDGE)
-    if level == "CRITICAL":
+    if level in ("CRITICAL", "UNDER_WATER"):
         maintenance = core.account_maintenance(HlAccount.HEDGE)
         loss = -core.ledger.balances[HL_HEDGE] - equity
         share = deleverage_share(equity, maintenance, max(ZERO, loss), core.risk)

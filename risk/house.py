@@ -1,6 +1,7 @@
 """The house's watch over the market and itself: marks taken in, guards, and its state for the record (§6)."""
 
-from risk.account import account_value
+from decimal import Decimal
+
 from risk.core import Core
 from risk.events import AlertLevel, ExposureSnapshot, HouseSnapshot
 from risk.guards import LossChange, PriceGuard, reserve_state
@@ -36,6 +37,7 @@ def take_view(core: Core, view: SymbolView) -> None:
         if state.guard.update(view.mark, view.prev_mark, limit, risk.price_sanity_updates):
             now = "OPEN" if state.guard.quarantined else "CLOSED"
             core.guard_changed("PRICE_SANITY", view.symbol, now, view.mark)
+            core.hedge_requested = True  # the hedger leaves a quarantined symbol alone
             if state.guard.quarantined:
                 core.alert(
                     AlertLevel.ALERT, "PRICE_SANITY", view.symbol, view.mark, "kept the last valid price"
@@ -57,8 +59,8 @@ def take_view(core: Core, view: SymbolView) -> None:
         core.marks_moved.add(view.symbol)
 
 
-def check_guards(core: Core) -> None:
-    """Look at the day's loss and the reserve, and tell when their state changed."""
+def check_day(core: Core) -> None:
+    """Look at the day's loss and tell when it reached a limit, or a new day began."""
     for change in core.breaker.check(core.now, core.total_unrealised, core.risk):
         loss = core.breaker.loss(core.total_unrealised)
         if change is LossChange.ALERTED:
@@ -67,20 +69,65 @@ def check_guards(core: Core) -> None:
             core.guard_changed(
                 "DAILY_LOSS_BREAKER", "", "OPEN" if change is LossChange.OPENED else "CLOSED", loss
             )
+
+
+def check_guards(core: Core) -> None:
+    """Look at the day's loss, the reserve and the channel, and tell when their state changed."""
+    check_day(core)
+    _ration_loss(core)
     reserve = core.ledger.balances[RISK_RESERVE]
     level = reserve_state(reserve, core.risk)
     if level != core.reserve_level:
         core.reserve_level = level
         core.guard_changed("RESERVE", "", level, reserve)
+    unreachable = core.channel.unreachable(core.now, core.risk)
+    if unreachable is not core.unreachable_told:
+        core.unreachable_told = unreachable
+        if unreachable:
+            core.guard_changed("CHANNEL", "", "UNREACHABLE", ZERO)
+            core.alert(
+                AlertLevel.P0,
+                "HL_UNREACHABLE",
+                "",
+                ZERO,
+                "out of reach for 60 s: opens and closes are refused",
+            )
+
+
+def _ration_loss(core: Core) -> None:
+    """Set what each symbol may add to the day's loss unseen, so that all together stay within the next limit.
+
+    Set anew only when the room got smaller than what was given out, or much larger: every band moves with it.
+    """
+    room = core.breaker.room(core.total_unrealised, core.risk)
+    if room is None:
+        if core.loss_ration is not None:
+            core.loss_ration = None
+            core.narrowed.update(core.symbols)
+        return
+    given_out = None if core.loss_ration is None else core.loss_ration * len(core.symbols)
+    if given_out is None or room < given_out or room > 8 * given_out > 0 or (room and not given_out):
+        core.loss_ration = room / (2 * len(core.symbols))
+        core.narrowed.update(core.symbols)
+
+
+def open_results(core: Core) -> tuple[Decimal, Decimal]:
+    """Return what is open: of the mirror of INTERNAL positions, funding not yet settled included, and of hedges."""
+    states = core.symbols.values()
+    funding = sum((s.funding_index * s.net_size - s.net_indexed for s in states), ZERO)
+    hedges = sum((s.mark * s.hedge_size - s.hedge_cost for s in states), ZERO)
+    return funding - core.total_unrealised, hedges
+
+
+def solvency(core: Core) -> Decimal:
+    """Return what would be left to the house if everything were closed at mark; insolvent below zero (§7)."""
+    return sum(open_results(core), core.ledger.house_equity())
 
 
 def snapshot(core: Core) -> None:
     """Record the house's state and every symbol's exposure as events."""
     balances = core.ledger.balances
-    house_open = -core.total_unrealised + sum(
-        (s.funding_index * s.net_size - s.net_indexed for s in core.symbols.values()), ZERO
-    )
-    hedge_open = sum((s.mark * s.hedge_size - s.hedge_cost for s in core.symbols.values()), ZERO)
+    house_open, hedge_open = open_results(core)
     users_open = sum(
         (
             s.unrealised
@@ -107,7 +154,7 @@ def snapshot(core: Core) -> None:
             core.ledger.turnover_bad_debt,
             house_open,
             hedge_open,
-            core.ledger.house_equity() + house_open + hedge_open,
+            solvency(core),
             core.breaker.loss(core.total_unrealised),
             core.total_exposure,
             core.account_equity(HlAccount.TRADING),
@@ -134,8 +181,3 @@ def _exposure(core: Core, name: str, state: SymbolState) -> ExposureSnapshot:
         state.hedge_size * state.mark,
         state.hl_size,
     )
-
-
-def total_user_assets(core: Core) -> object:
-    """Value every user one by one, the slow way: the check of the incremental total (§8)."""
-    return sum((account_value(core, user) for user in core.users.values()), ZERO)

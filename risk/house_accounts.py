@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from risk.checks import finite
 from risk.core import Core
 from risk.events import AlertLevel, VenueAccountAudited
 from risk.inputs import FundingBooked, HlAccount, VenueFilled
@@ -68,6 +69,8 @@ def watch_account(core: Core, account: HlAccount) -> None:
     else:
         level, step = "NORMAL", risk.margin_ratio_topup
     _set_level(core, account, level, equity / maintenance)
+    if account is HlAccount.HEDGE and level in ("CRITICAL", "UNDER_WATER"):
+        core.hedge_requested = True  # to de-leverage
     _file(core, account, equity - step * maintenance if step else ZERO, room, step or Decimal(1))
 
 
@@ -113,16 +116,17 @@ def _top_up(core: Core, account: HlAccount, wanted: Decimal) -> Decimal:
     On the trading account the users' net HL losses not yet swept come first: their money lies in custody.
     """
     target = JOURNAL_ACCOUNT[account]
+    wanted = round_money(wanted)
     entries: list[Entry] = []
     swept = ZERO
     if account is HlAccount.TRADING:
         swept = min(wanted, max(ZERO, -core.user_hl_result - core.swept_hl_losses))
         core.swept_hl_losses += swept
         entries += move(target, CUSTODY, swept)
-    capital = round_money(min(wanted - swept, max(ZERO, core.ledger.balances[PLATFORM_CAPITAL])))
+    capital = min(wanted - swept, max(ZERO, core.ledger.balances[PLATFORM_CAPITAL]))
     entries += move(target, CUSTODY, capital)
     entries += move(PLATFORM_CAPITAL, HL_CAPITAL, capital)
-    core.ledger.post(core.now, "top_up", account, [(name, round_money(amount)) for name, amount in entries])
+    core.ledger.post(core.now, "top_up", account, entries)
     if swept + capital:
         core.alert(AlertLevel.ALERT, f"{account}_TOPPED_UP", "", swept + capital, "USDC moved to the account")
     return swept + capital
@@ -138,6 +142,7 @@ def trading_opens_allowed(core: Core) -> bool:
 def funding_booked(core: Core, booking: FundingBooked) -> None:
     """Book Hyperliquid's funding on our account: the hedge's is a cost, the users' must match theirs (§5)."""
     state = core.symbol(booking.symbol)
+    finite("amount", booking.amount)
     amount = round_money(booking.amount)
     core.accounts_touched.add(booking.account)
     if booking.account is HlAccount.HEDGE:

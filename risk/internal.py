@@ -144,13 +144,20 @@ def close_internal(
 def liquidate_internal(core: Core, user: User, position: Position, size: Decimal) -> tuple[Decimal, Decimal]:
     """Close ``size`` of an INTERNAL position at mark, without a fee; return (PnL as collected, margin zeroed).
 
-    An isolated position loses the margin of the part closed, whatever its price PnL: 80/20 (§4).
+    An isolated position loses its margin, whatever its price PnL: 80/20 (§4). Of a first part closed alone the
+    PnL is taken from (or added to) the margin, which otherwise stays.
     """
     settle_funding(core, position)
     mark = core.symbols[position.symbol].mark
     order_id = f"liquidation:{position.position_id}"
     cost, margin = take_share(position, size)
-    if position.isolated:
+    if position.isolated and size < position.size:
+        margin = ZERO
+        pnl = max(round_money(position.side * (mark * size - cost)), -position.margin)
+        account = isolated_margin(position.position_id)
+        core.ledger.post(core.now, "liquidation", order_id, _pnl_entries(core, account, pnl))
+        position.margin += pnl
+    elif position.isolated:
         pnl = -margin
         core.ledger.post(
             core.now,

@@ -1,5 +1,6 @@
 """Liquidation: what the scan suspects is confirmed exactly, then closed as rulebook §4 says."""
 
+import heapq
 from decimal import Decimal
 
 from risk.account import (
@@ -11,10 +12,10 @@ from risk.account import (
     settle_funding,
 )
 from risk.core import Core
-from risk.events import PositionLiquidated, Source
+from risk.events import AlertLevel, PositionLiquidated, Source
 from risk.external import send_close
 from risk.inputs import MarginMode
-from risk.internal import liquidate_internal
+from risk.internal import liquidate_internal, refile
 from risk.ledger import ZERO
 from risk.state import Position, Purpose, User, VenueOrder
 
@@ -45,12 +46,12 @@ def sweep(core: Core) -> None:
 
 def _confirm_isolated(core: Core, position: Position) -> None:
     settle_funding(core, position)
-    if not isolated_under_water(core, position):
-        refile_isolated(core, position)
-        return
-    size = _size_to_close(core, position)
     user = core.users[position.user]
-    _close(core, user, position, size, cap=core.risk.liquidation_slippage_cap)
+    while position.size and not position.busy and isolated_under_water(core, position):
+        size = _size_to_close(core, position)
+        _close(core, user, position, size, cap=core.risk.liquidation_slippage_cap)
+    if position.size:
+        refile_isolated(core, position)
 
 
 def confirm_cross(core: Core, user: User) -> None:
@@ -59,7 +60,7 @@ def confirm_cross(core: Core, user: User) -> None:
     A close at Hyperliquid is valued at mark until its receipt, and only one is in flight per account.
     """
     settle_cross(core, user)
-    while not any(p.closing for p in user.cross.values()) and cross_under_water(core, user):
+    while not any(p.busy for p in user.cross.values()) and cross_under_water(core, user):
         if not user.liquidating:
             user.liquidating = True
             user.cross_losses.clear()
@@ -68,7 +69,7 @@ def confirm_cross(core: Core, user: User) -> None:
         )
         _close(core, user, worst, _size_to_close(core, worst), cap=core.risk.liquidation_slippage_cap)
     if user.cross:
-        if not any(p.closing for p in user.cross.values()):
+        if not any(p.busy for p in user.cross.values()):
             user.liquidating = False
         refile_cross(core, user)
 
@@ -93,6 +94,9 @@ def _size_to_close(core: Core, position: Position) -> Decimal:
 
 def _close(core: Core, user: User, position: Position, size: Decimal, cap: Decimal) -> None:
     if position.source is Source.HYPERLIQUID:
+        if not core.channel.connected or core.hl_halted:
+            _try_later(core, user, position)
+            return
         send_close(
             core,
             user,
@@ -101,6 +105,7 @@ def _close(core: Core, user: User, position: Position, size: Decimal, cap: Decim
             size=size,
             purpose=Purpose.LIQUIDATION,
             cap=cap,
+            keeps_margin=position.isolated and size < position.size,
         )
         return
     mark = core.symbols[position.symbol].mark
@@ -126,8 +131,41 @@ def _close(core: Core, user: User, position: Position, size: Decimal, cap: Decim
     )
 
 
-def ended_liquidation(core: Core, order: VenueOrder) -> None:
-    """Record what a liquidation at Hyperliquid closed; what it left open is sent again with a wider cap (§4)."""
+def _try_later(core: Core, user: User, position: Position) -> None:
+    """Wait before a liquidation is sent (again): nothing at Hyperliquid would take it now."""
+    position.retry_ns = core.now + core.risk.liquidation_retry_ns
+    heapq.heappush(core.liquidation_retries, (position.retry_ns, position.position_id))
+    refile(core, user, position)
+
+
+def retry(core: Core) -> None:
+    """Give the liquidations whose wait is over back to the scan."""
+    while core.liquidation_retries and core.liquidation_retries[0][0] <= core.now:
+        _, position_id = heapq.heappop(core.liquidation_retries)
+        position = core.positions.get(position_id)
+        if position is not None:
+            position.retry_ns = None
+            refile(core, core.users[position.user], position)
+
+
+def _send_again(core: Core, user: User, position: Position, order: VenueOrder, refused: bool) -> None:
+    risk = core.risk
+    if refused:
+        core.alert(
+            AlertLevel.P0, "LIQUIDATION_REFUSED", order.symbol, order.size, "Hyperliquid refused the close"
+        )
+    if refused or order.cap_share >= risk.liquidation_widest_cap:
+        _try_later(core, user, position)
+        return
+    cap = min(order.cap_share * risk.liquidation_cap_widening, risk.liquidation_widest_cap)
+    _close(core, user, position, min(order.size - order.filled, position.size), cap)
+
+
+def ended_liquidation(core: Core, order: VenueOrder, refused: bool) -> None:
+    """Record what a liquidation at Hyperliquid closed; what it left open is sent again with a wider cap (§4).
+
+    Where the widest cap found no taker, or Hyperliquid refused, it is tried again later.
+    """
     user = core.users[order.user]
     position = core.positions.get(order.position_id or 0)
     if order.filled:
@@ -152,9 +190,7 @@ def ended_liquidation(core: Core, order: VenueOrder) -> None:
             )
         )
     left = order.size - order.filled
-    still_due = position is not None and left and not core.hl_halted
-    if position is not None and still_due and (position.isolated or cross_under_water(core, user)):
-        cap = min(order.cap_share * core.risk.liquidation_cap_widening, Decimal("0.5"))
-        _close(core, user, position, min(left, position.size), cap)
+    if position is not None and left and (position.isolated or cross_under_water(core, user)):
+        _send_again(core, user, position, order, refused)
     elif order.margin_mode is MarginMode.CROSS:
         confirm_cross(core, user)

@@ -12,6 +12,12 @@ def review_mode(core: Core, state: SymbolState) -> None:
     """Switch a symbol's mode where its exposure asks for it, or recommend it where auto-switch may not."""
     name = state.spec.symbol
     config = core.settings.routing_of(name)
+    if state.hedge_forced:
+        if not _needs_no_hedge(core, state):
+            return
+        state.hedge_forced = False
+        if not _switches(core, state) and config.routing_mode is not state.mode:
+            change_mode(core, state, config.routing_mode, "AUTO", "hedger")
     wanted = auto_mode(
         state.recommended or state.mode if not _switches(core, state) else state.mode,
         abs(state.exposure),
@@ -29,6 +35,10 @@ def review_mode(core: Core, state: SymbolState) -> None:
             core.emit(RoutingModeRecommended(core.now, name, state.mode, wanted, state.exposure))
 
 
+def _needs_no_hedge(core: Core, state: SymbolState) -> bool:
+    return abs(state.exposure) < core.risk.hedge_tiers[0].lower * core.risk.hedge_tier_release
+
+
 def _switches(core: Core, state: SymbolState) -> bool:
     return core.settings.routing_of(state.spec.symbol).auto_switch_enabled and not state.pinned
 
@@ -42,7 +52,7 @@ def change_mode(core: Core, state: SymbolState, mode: RoutingMode, trigger: str,
 
 
 def force_hl_mode(core: Core, state: SymbolState) -> None:
-    """Send a symbol that cannot be hedged to HL_MODE, until its exposure is back under the release level."""
+    """Send a symbol that cannot be hedged to HL_MODE until its exposure needs no hedge, or an operator decides."""
     if state.mode is not RoutingMode.HL_MODE:
         change_mode(core, state, RoutingMode.HL_MODE, "AUTO", "hedger")
         state.hedge_forced = True
@@ -51,6 +61,7 @@ def force_hl_mode(core: Core, state: SymbolState) -> None:
 def set_mode(core: Core, command: RoutingModeSet) -> None:
     """Pin a symbol's mode for an operator, or release the pin."""
     state = core.symbol(command.symbol)
+    state.hedge_forced = False
     if command.mode is None:
         state.pinned = False
         review_mode(core, state)

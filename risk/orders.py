@@ -4,17 +4,20 @@ import heapq
 from decimal import Decimal
 
 from risk.account import free_collateral
+from risk.checks import positive
 from risk.core import Core
 from risk.errors import InvalidInput
 from risk.events import OrderCancelled, OrderRefused, OrderRested, Source
 from risk.execution import (
     CLOSING_TYPES,
+    Terms,
     closable,
     closes,
     execute,
     hold_to_rest,
     open_position,
     refuse_while_down,
+    route_of,
 )
 from risk.external import request_cancel
 from risk.inputs import CancelSubmitted, OrderSubmitted, OrderType
@@ -28,8 +31,8 @@ def submit(core: Core, command: OrderSubmitted) -> None:
     state = core.symbol(command.symbol)
     check(core, state, command)
     state.ready()
-    core.seen_orders.add(command.order_id)
     user = core.user(command.user)
+    core.seen_orders.add(command.order_id)
     size = command.size
     if command.position_id is not None:
         position = user.position(command.position_id)
@@ -59,7 +62,7 @@ def check(core: Core, state: SymbolState, command: OrderSubmitted) -> None:
         if command.position_id is None:
             raise InvalidInput("size was None; only a close by position_id may leave it out")
     else:
-        _positive("size", command.size)
+        positive("size", command.size)
         if command.size % state.spec.lot:
             raise InvalidInput(
                 f"size was {command.size}; {command.symbol} trades in steps of {state.spec.lot}"
@@ -74,17 +77,12 @@ def check(core: Core, state: SymbolState, command: OrderSubmitted) -> None:
         )
     for name, price in (("limit_price", command.limit_price), ("trigger_price", command.trigger_price)):
         if price is not None:
-            _positive(name, price)
+            positive(name, price)
     highest = state.spec.tiers.leverages[0]
-    if not isinstance(command.leverage, int) or not 1 <= command.leverage <= highest:
+    if type(command.leverage) is not int or not 1 <= command.leverage <= highest:
         raise InvalidInput(
             f"leverage was {command.leverage!r}; {command.symbol} allows integers from 1 to {highest}"
         )
-
-
-def _positive(name: str, value: Decimal) -> None:
-    if not value.is_finite() or value <= 0:
-        raise InvalidInput(f"{name} was {value}; it must be a number above 0")
 
 
 def _take_limit(core: Core, user: User, state: SymbolState, command: OrderSubmitted, size: Decimal) -> None:
@@ -93,6 +91,10 @@ def _take_limit(core: Core, user: User, state: SymbolState, command: OrderSubmit
     assert limit is not None  # checked on arrival
     now = view.within(command.side, limit, size)
     now -= now % state.spec.lot
+    if 0 < now < size and not closes(command) and route_of(core, state, size).route is Source.HYPERLIQUID:
+        # An order is judged whole: it goes to Hyperliquid as one, to trade what it can there and rest.
+        open_position(core, user, command, size, Terms(limit, limit, resting=True))
+        return
     if now:
         execute(core, user, command, now, limit)
     left = size - now
@@ -105,7 +107,7 @@ def _rest_limit(
 ) -> None:
     opening = _opening_part(user, command, size)
     if opening and not closes(command):
-        open_position(core, user, command, opening, limit, touched=False, resting=True)
+        open_position(core, user, command, opening, Terms(limit, limit, resting=True))
         return
     held = hold_to_rest(core, command, opening, limit)
     if held > free_collateral(core, user):

@@ -90,6 +90,8 @@ class RiskConfig:
     # §4 liquidation
     liquidation_slippage_cap: Decimal = _d("0.02")
     liquidation_cap_widening: Decimal = _d("2")
+    liquidation_widest_cap: Decimal = _d("0.5")
+    liquidation_retry_ns: int = SECOND_NS
     partial_liquidation: bool = False
     partial_liquidation_above: Decimal = _d("100000")
     partial_liquidation_share: Decimal = _d("0.2")

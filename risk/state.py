@@ -40,11 +40,17 @@ class Position:
     funding_index: Decimal
     closing: Decimal = ZERO  # size on its way out at the venue
     partly_liquidated_ns: int | None = None
+    retry_ns: int | None = None  # when a liquidation that Hyperliquid did not take is sent again
 
     @property
     def isolated(self) -> bool:
         """Tell whether the position stands on its own margin."""
         return self.margin_mode is MarginMode.ISOLATED
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether a close is at the venue, or waits to be sent there again."""
+        return bool(self.closing) or self.retry_ns is not None
 
     def unrealised(self, mark: Decimal) -> Decimal:
         """Return price PnL at ``mark``, without funding."""
@@ -90,6 +96,7 @@ class VenueOrder:
     bad_debt: Decimal = ZERO
     margin_zeroed: Decimal = ZERO
     cap_share: Decimal = ZERO
+    keeps_margin: bool = False  # liquidates a first part only; what margin is left stays with the position
     triggered_ns: int = 0
     resting: bool = False
     cancel_sent: bool = False

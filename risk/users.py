@@ -1,6 +1,6 @@
 """What users and operators do besides trading: money in and out, isolated margin, settings (§4, §7)."""
 
-from decimal import Decimal
+from dataclasses import replace
 
 from risk.account import (
     cash,
@@ -12,23 +12,19 @@ from risk.account import (
     settle_funding,
     withdrawable,
 )
+from risk.checks import finite, money
 from risk.core import Core
 from risk.errors import InvalidInput
 from risk.events import MarginChanged, OrderRefused
 from risk.inputs import ConfigChanged, DepositCredited, MarginAdjusted, WithdrawalEnded, WithdrawalSubmitted
 from risk.ledger import CUSTODY, FEE_INCOME, ZERO, isolated_margin, move, withdrawals_pending
-from risk.numbers import round_money
-
-
-def _money(name: str, amount: Decimal, *, positive: bool = True) -> None:
-    if not amount.is_finite() or (positive and amount <= 0) or amount != round_money(amount):
-        wanted = "above 0, with at most 6 decimals" if positive else "a number with at most 6 decimals"
-        raise InvalidInput(f"{name} was {amount}; it must be {wanted}")
+from risk.modes import change_mode
+from risk.settings import RoutingConfig
 
 
 def deposit(core: Core, given: DepositCredited) -> None:
     """Credit a deposit."""
-    _money("amount", given.amount)
+    money("amount", given.amount)
     user = core.user(given.user)
     kind = given.label.lower()
     core.ledger.post(core.now, kind, given.ref, move(CUSTODY, user.cash_account, given.amount))
@@ -38,11 +34,16 @@ def deposit(core: Core, given: DepositCredited) -> None:
 
 def withdraw(core: Core, given: WithdrawalSubmitted) -> None:
     """Take a withdrawal off the balance, or refuse it when margin needs the money."""
-    _money("amount", given.amount)
-    _money("fee", given.fee, positive=False)
-    if given.withdrawal_id in core.withdrawals:
+    money("amount", given.amount)
+    if given.fee:
+        money("fee", given.fee)
+    if given.withdrawal_id in core.seen_withdrawals:
         raise InvalidInput(f"withdrawal_id was {given.withdrawal_id!r}; it must be new")
     user = core.user(given.user)
+    core.seen_withdrawals.add(given.withdrawal_id)
+    if user.cross and core.channel.unreachable(core.now, core.risk):
+        _refused(core, given.withdrawal_id, user.name, "HL_UNREACHABLE", "no safe price to value margin at")
+        return
     settle_cross(core, user)
     total = given.amount + given.fee
     most = withdrawable(core, user) if user.cross else max(ZERO, cash(core, user))
@@ -82,13 +83,20 @@ def end_withdrawal(core: Core, given: WithdrawalEnded) -> None:
 def adjust_margin(core: Core, given: MarginAdjusted) -> None:
     """Move margin into or out of an isolated position.
 
-    Adding needs free collateral; removing must leave max(initial at mark, 10 % of notional) (§4).
+    Adding needs free collateral; removing must leave max(initial at mark, 10 % of notional) (§4), and a safe
+    price to measure that at.
     """
-    _money("amount", abs(given.amount))
+    finite("amount", given.amount)
+    money("amount", abs(given.amount))
     user = core.user(given.user)
     position = user.isolated.get(given.position_id)
     if position is None:
         _refused(core, str(given.position_id), user.name, "UNKNOWN_POSITION", "no such isolated position")
+        return
+    if given.amount < 0 and core.channel.unreachable(core.now, core.risk):
+        _refused(
+            core, str(given.position_id), user.name, "HL_UNREACHABLE", "no safe price to value margin at"
+        )
         return
     settle_funding(core, position)
     if given.amount > 0:
@@ -120,15 +128,27 @@ def adjust_margin(core: Core, given: MarginAdjusted) -> None:
 
 
 def change_config(core: Core, given: ConfigChanged) -> None:
-    """Put a new routing row or risk config in force."""
+    """Put a new routing row or risk config in force; a row's new mode is a switch by that operator."""
+    if given.routing is None and given.risk is None:
+        raise InvalidInput("routing and risk were None; one of them must be given")
     if given.routing is not None:
         if given.symbol is None:
             raise InvalidInput("symbol was None; a routing row needs a symbol, or * for the default row")
         if given.symbol != "*":
             core.symbol(given.symbol)
-        core.settings.routing[given.symbol] = given.routing
+        _change_row(core, given.symbol, given.routing, given.operator_id)
     if given.risk is not None:
+        core.settings = replace(core.settings, risk=given.risk)
         core.risk = core.hedger.risk = given.risk
+
+
+def _change_row(core: Core, symbol: str, row: RoutingConfig, operator: str) -> None:
+    before = {name: core.settings.routing_of(name).routing_mode for name in core.symbols}
+    core.settings.routing[symbol] = row
+    for name, state in core.symbols.items():
+        wanted = core.settings.routing_of(name).routing_mode
+        if wanted is not before[name] and wanted is not state.mode and not state.pinned:
+            change_mode(core, state, wanted, "MANUAL", operator)
 
 
 def _refused(core: Core, ref: str, user: str, code: str, detail: str) -> None:

@@ -1,23 +1,29 @@
 """What Hyperliquid tells us: fills, ended orders, the channel, and the loss of an account; each to its desk."""
 
+from dataclasses import replace
+
 from risk import external, hedge_desk, house_accounts, liquidation
+from risk.checks import finite, positive
 from risk.core import Core
 from risk.errors import InvalidInput
 from risk.events import AlertLevel, Source
 from risk.inputs import ChannelReported, HlAccount, VenueAccountLiquidated, VenueFilled, VenueOrderEnded
 from risk.ledger import ZERO
+from risk.numbers import round_money
 from risk.state import Position, Purpose, VenueOrder
 
 
 def filled(core: Core, fill: VenueFilled) -> None:
     """Book a fill of one of our orders."""
     order = _order(core, fill.cloid)
-    if not 0 < fill.size <= order.size - order.filled:
+    for name in ("price", "size"):
+        positive(name, getattr(fill, name))
+    finite("fee", fill.fee)
+    if fill.size > order.size - order.filled:
         raise InvalidInput(
             f"size was {fill.size}; order {fill.cloid} has {order.size - order.filled} left to fill"
         )
-    if not fill.price.is_finite() or fill.price <= 0:
-        raise InvalidInput(f"price was {fill.price}; it must be a number above 0")
+    fill = replace(fill, fee=round_money(fill.fee))
     if order.purpose is Purpose.OPEN:
         external.filled_open(core, order, fill)
     elif order.purpose is Purpose.HEDGE:
@@ -40,7 +46,7 @@ def ended(core: Core, end: VenueOrderEnded) -> None:
         external.ended_close(core, order, end.refused, end.reason)
     elif order.purpose is Purpose.LIQUIDATION:
         external.ended_close(core, order, end.refused, end.reason)
-        liquidation.ended_liquidation(core, order)
+        liquidation.ended_liquidation(core, order, end.refused)
     elif order.purpose is Purpose.HEDGE:
         hedge_desk.ended_hedge(core, order)
 

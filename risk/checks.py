@@ -1,0 +1,53 @@
+"""Checks of the values inputs carry: each raises InvalidInput naming the value, before anything has changed."""
+
+from decimal import Decimal
+
+from risk.errors import InvalidInput
+from risk.market import SymbolView
+from risk.numbers import round_money, to_decimal
+
+
+def finite(name: str, value: Decimal) -> None:
+    """Raise unless ``value`` is a finite Decimal of a sane magnitude."""
+    if not isinstance(value, Decimal):
+        raise InvalidInput(f"{name} was {value!r}; it must be a Decimal")
+    to_decimal(value, name)
+
+
+def positive(name: str, value: Decimal) -> None:
+    """Raise unless ``value`` is a finite Decimal above 0."""
+    finite(name, value)
+    if value <= 0:
+        raise InvalidInput(f"{name} was {value}; it must be a number above 0")
+
+
+def money(name: str, amount: Decimal) -> None:
+    """Raise unless ``amount`` is an amount of USDC above 0, with at most 6 decimals."""
+    positive(name, amount)
+    if amount != round_money(amount):
+        raise InvalidInput(f"{name} was {amount}; it must have at most 6 decimals")
+
+
+def market_view(view: SymbolView, now: int) -> None:
+    """Raise unless a view's prices are positive, both sides are there and not crossed, and it is not of the future."""
+    name = view.symbol
+    for field in ("mark", "prev_mark", "oracle", "low_60m", "high_60m"):
+        positive(f"{field} of {name}", getattr(view, field))
+    if view.low_60m > view.high_60m:
+        raise InvalidInput(
+            f"low_60m of {name} was {view.low_60m}; it must not exceed high_60m {view.high_60m}"
+        )
+    for side, levels in (("bids", view.bids), ("asks", view.asks)):
+        if not levels:
+            raise InvalidInput(f"{side} of {name} were empty; the best level is needed")
+        for price, size in levels:
+            positive(f"a price in {side} of {name}", price)
+            positive(f"a size in {side} of {name}", size)
+    if view.bids[0][0] > view.asks[0][0]:
+        raise InvalidInput(
+            f"bid of {name} was {view.bids[0][0]}; it must not exceed the ask, {view.asks[0][0]}"
+        )
+    if view.seen_ns > now:
+        raise InvalidInput(
+            f"seen_ns of {name} was {view.seen_ns}; it must not lie after the input's ts, {now}"
+        )
