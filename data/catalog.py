@@ -161,12 +161,11 @@ class MarketCatalog:
         At one time a symbol's mark comes after its quote.
         """
         loaded: list[QuoteTick | MarkPriceUpdate] = []
-        span = {"start": start_ns, "end": end_ns - 1}
         for symbol in symbols:
             self._spec(symbol)
             name = [str(instrument_id(symbol))]
-            loaded += self._nautilus.query_quote_ticks(name, **span)
-            loaded += self._nautilus.query_mark_price_updates(name, **span)
+            loaded += self._nautilus.query_quote_ticks(name, start=start_ns, end=end_ns - 1)
+            loaded += self._nautilus.query_mark_price_updates(name, start=start_ns, end=end_ns - 1)
         return loaded
 
     def instruments(self, venue: str = TRADING_VENUE) -> list[Any]:

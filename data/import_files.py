@@ -145,10 +145,11 @@ def _joined(parts: list[_Part]) -> pa.Table:
 
 
 def _path(parts: list[_Part]) -> pa.Table:
-    lengths = {part.frame.interval_ns for part in parts}
-    if len(lengths) != 1 or None in lengths:
-        raise InvalidInput(f"bars were {sorted(map(str, lengths))} ns long, they must be of one known length")
-    return bar_path(_joined(parts), lengths.pop())
+    length = parts[0].frame.interval_ns
+    if length is None or any(part.frame.interval_ns != length for part in parts):
+        lengths = sorted({str(part.frame.interval_ns) for part in parts})
+        raise InvalidInput(f"bars were {', '.join(lengths)} ns long, they must be of one known length")
+    return bar_path(_joined(parts), length)
 
 
 def _mids(parts: list[_Part]) -> pa.Table:

@@ -14,7 +14,7 @@ from data.flow import write_flow
 from data.flow_2023 import FOLDER, LIQUIDATOR, import_flow_2023, read_fills, read_liquidations
 from data.frames import MARKS
 from data.layouts import BAR_NS, HOUR_NS, read_candles, read_funding, read_ticks
-from data.prints import fill_between, marks_from_fills
+from data.prints import fill_between, marks_from_fills, trim_bars
 from data.storage import replaced_directory, sha256_of, write_json, write_table
 from risk.errors import InvalidInput
 from venues.hyperliquid.specs import Snapshot, bundled_meta
@@ -32,6 +32,8 @@ BINANCE = {"BTC": "BTCUSDT", "ETH": "ETHUSDT", "LTC": "LTCUSDT", "SOL": "SOLUSDT
 QUOTES_2023 = QuoteModel(spread_bps=4.0, depth_notional=50_000)
 QUOTES_CRASH = QuoteModel(spread_bps=5.0, depth_notional=100_000)
 QUOTES_2025 = QuoteModel(spread_bps=1.0, depth_notional=200_000)
+
+NO_CUSTOMERS = frozenset({LIQUIDATOR})
 
 
 @dataclass
@@ -82,7 +84,7 @@ def _flow_2023(build: Build) -> None:
     start, end = imported.flow.span
     for symbol in imported.flow.symbols:
         build.progress(f"{symbol}: prints and bars")
-        marks = marks_from_fills(fills, symbol, frozenset({LIQUIDATOR}))
+        marks = marks_from_fills(fills, symbol, NO_CUSTOMERS)
         sources = [flow_sources[0]]
         name, unit = f"binance/{BINANCE.get(symbol)}-5m.parquet", "5m"
         foreign = (build.history / name).is_file()
@@ -90,7 +92,10 @@ def _flow_2023(build: Build) -> None:
             name, unit = f"hyperliquid/candles/{symbol}-4h.parquet", "4h"
         if (build.history / name).is_file():
             sources.append(build.source(name))
-            path = bar_path(read_candles(build.history / name, drop_empty=True), BAR_NS[unit])
+            bars = read_candles(build.history / name, drop_empty=True)
+            if not foreign:
+                bars = trim_bars(bars, BAR_NS[unit], fills, symbol, NO_CUSTOMERS)
+            path = bar_path(bars, BAR_NS[unit])
             # A point of the path is news only once the last print is older than the path's own step.
             marks = fill_between(marks, path, BAR_NS[unit] // POINTS_PER_BAR, scaled=foreign)
         marks = _between(marks, start - DAY_NS, end + DAY_NS)

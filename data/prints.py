@@ -2,7 +2,8 @@
 
 A fill says what the market was in its second: the prints of one time make one price, weighted by size,
 known from that time on. Liquidations, printed at the price of bankruptcy, and the liquidator's fills are
-left out; so is a lone price more than ``MAX_JUMP`` away from both its neighbours where these agree.
+left out, also of the venue's candles, whose extremes they may be; so is a lone price more than ``MAX_JUMP``
+away from both its neighbours where these agree.
 """
 
 import numpy as np
@@ -15,16 +16,36 @@ MAX_JUMP = 0.05
 
 
 def marks_from_fills(fills: pa.Table, symbol: str, left_out: frozenset[str]) -> pa.Table:
-    """Return the MARKS that FILLS of ``symbol`` give, without those of the users ``left_out``."""
-    usable = pc.and_(pc.equal(fills["symbol"], symbol), pc.invert(fills["liquidation"]))
-    usable = pc.and_not(usable, pc.is_in(fills["user"], pa.array(sorted(left_out), pa.string())))
-    fills = fills.filter(usable)
+    """Return the MARKS that FILLS of ``symbol`` give, without liquidations and the users ``left_out``."""
+    fills = fills.filter(pc.and_not(pc.equal(fills["symbol"], symbol), _no_market(fills, left_out)))
     ts, first = np.unique(fills["ts"].to_numpy(), return_index=True)
     sizes, prices = fills["size"].to_numpy(), fills["price"].to_numpy()
     if ts.size:
         prices = np.add.reduceat(sizes * prices, first) / np.add.reduceat(sizes, first)
     keep = ~_lone_jumps(prices)
     return pa.table({"ts": ts[keep], "mark": prices[keep]}, MARKS)
+
+
+def trim_bars(
+    bars: pa.Table, bar_ns: int, fills: pa.Table, symbol: str, left_out: frozenset[str]
+) -> pa.Table:
+    """Return BARS without the highs and lows that a liquidation or a user ``left_out`` printed.
+
+    Such an extreme gives way to the bar's open or close, whichever is further out: what else traded in
+    the bar is not known, but as prints.
+    """
+    prints = fills.filter(pc.and_(pc.equal(fills["symbol"], symbol), _no_market(fills, left_out)))
+    starts = bars["ts_open"].to_numpy()
+    columns = {name: bars[name].to_numpy().copy() for name in bars.column_names}
+    highest, lowest = (pick(columns["open"], columns["close"]) for pick in (np.maximum, np.minimum))
+    for ts, price in zip(prints["ts"].to_pylist(), prints["price"].to_pylist(), strict=True):
+        bar = int(np.searchsorted(starts, ts, side="right")) - 1
+        if bar < 0 or ts >= starts[bar] + bar_ns:
+            continue
+        for extreme, known in (("high", highest), ("low", lowest)):
+            if columns[extreme][bar] == price:
+                columns[extreme][bar] = known[bar]
+    return pa.table(columns, bars.schema)
 
 
 def fill_between(prints: pa.Table, reference: pa.Table, stale_ns: int, *, scaled: bool) -> pa.Table:
@@ -48,6 +69,10 @@ def fill_between(prints: pa.Table, reference: pa.Table, stale_ns: int, *, scaled
     marks = np.concatenate([value, filled[stale]])
     order = np.argsort(ts, kind="stable")
     return pa.table({"ts": ts[order], "mark": marks[order]}, MARKS)
+
+
+def _no_market(fills: pa.Table, left_out: frozenset[str]) -> pa.ChunkedArray:
+    return pc.or_(fills["liquidation"], pc.is_in(fills["user"], pa.array(sorted(left_out), pa.string())))
 
 
 def _lone_jumps(prices: np.ndarray) -> np.ndarray:

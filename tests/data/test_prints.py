@@ -2,8 +2,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.frames import FILLS, MARKS
-from data.prints import fill_between, marks_from_fills
+from data.frames import BARS, FILLS, MARKS
+from data.prints import fill_between, marks_from_fills, trim_bars
 
 
 def fills_of(*rows):
@@ -37,6 +37,23 @@ def test_liquidations_and_the_liquidator_give_no_price():
     fills = fills_of((1, "a", 10.0, 1.0, False), (2, "a", 5.0, 1.0, True), (3, "liq", 5.0, 1.0, False))
     assert rows(marks_from_fills(fills, "ARB", frozenset({"liq"}))) == [(1, 10.0)]
     assert rows(marks_from_fills(fills, "BTC", frozenset())) == []
+
+
+def test_an_extreme_printed_by_a_liquidation_is_taken_out_of_the_bar():
+    fills = fills_of((1, "a", 5.0, 1.0, True), (11, "liq", 15.0, 1.0, False), (12, "a", 9.0, 1.0, False))
+    columns = [
+        [0, 10, 20],
+        [10.0, 10.0, 10.0],
+        [12.0, 15.0, 15.0],
+        [5.0, 9.0, 5.0],
+        [11.0, 9.5, 11.0],
+        [1.0] * 3,
+    ]
+    bars = pa.table([pa.array(c, f.type) for c, f in zip(columns, BARS, strict=True)], BARS)
+    trimmed = trim_bars(bars, 10, fills, "ARB", frozenset({"liq"}))
+    assert trimmed["low"].to_pylist() == [10.0, 9.0, 5.0]
+    assert trimmed["high"].to_pylist() == [12.0, 10.0, 15.0]
+    assert trim_bars(bars, 10, fills, "BTC", frozenset({"liq"})).equals(bars)
 
 
 def test_a_lone_jump_is_dropped_and_a_move_that_stays_is_kept():

@@ -13,7 +13,8 @@ ON_GRID = 1e-6
 def price_steps(prices: Floats, price_decimals: int) -> Floats:
     """Return the step of the grid at each of ``prices`` (> 0), in USDC."""
     whole_digits = np.floor(np.log10(prices)).astype(np.int64) + 1
-    return 10.0 ** -np.clip(SIGNIFICANT_FIGURES - whole_digits, 0, price_decimals)
+    decimals = np.clip(SIGNIFICANT_FIGURES - whole_digits, 0, price_decimals)
+    return np.power(10.0, -decimals, dtype=np.float64)
 
 
 def floor_prices(prices: Floats, price_decimals: int) -> Floats:

@@ -48,6 +48,14 @@ def test_no_order_of_2023_comes_before_its_coin_has_a_price(real_history, catalo
     assert all(first_mark[symbol] <= ts for symbol, ts in orders)
 
 
+def test_no_mark_of_2023_is_a_liquidations_price(real_history, catalog_dir):
+    """AVAX was liquidated at 13.85 while it traded above 18; Hyperliquid's own candle has it as its low."""
+    marks = open_dataset("flow-2023", catalog_dir, real_history).catalog.frame("marks", "AVAX")
+    day = int(np.datetime64("2023-04-14", "ns").astype(int))
+    times, prices = marks["ts"].to_numpy(), marks["mark"].to_numpy()
+    assert prices[(times >= day) & (times < day + 86_400 * 10**9)].min() > 18
+
+
 def test_a_dataset_is_built_again_when_a_source_file_changed(real_history, tmp_path):
     history = tmp_path / "history"
     for name in ("BTC", "SOL"):
