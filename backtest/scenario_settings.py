@@ -100,6 +100,8 @@ class RiskSection(Section):
     deviation_day_critical_usd: Money
     liquidation_slippage_cap: Fraction
     liquidation_cap_widening: Annotated[Positive, _text("factor on the cap of each further attempt")]
+    liquidation_widest_cap: Annotated[Fraction, _text("no attempt accepts worse than this from the mark")]
+    liquidation_retry: Annotated[Duration, _text("between attempts that leave a position open")]
     partial_liquidation: Annotated[bool, _text("close a share first, as Hyperliquid does")]
     partial_liquidation_above: Annotated[Money, _text("USDC")]
     partial_liquidation_share: Fraction
