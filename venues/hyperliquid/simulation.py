@@ -72,7 +72,9 @@ class TakerSlippage(FillModel):
         sizes = order.quantity.as_decimal()
         book = OrderBook(instrument.id, BookType.L2_MBP)
         side = OrderSide.SELL if buys else OrderSide.BUY
-        for number, (price, size) in enumerate(taker_levels(best, 1 if buys else -1, sizes, self._slippage, spec)):
+        for number, (price, size) in enumerate(
+            taker_levels(best, 1 if buys else -1, sizes, self._slippage, spec)
+        ):
             level = BookOrder(
                 side,
                 Price.from_decimal_dp(price, spec.price_decimals),

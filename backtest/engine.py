@@ -1,0 +1,217 @@
+"""One run: a feed through one NautilusTrader engine, two simulated Hyperliquid accounts, and the core."""
+
+import gc
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+from nautilus_trader.backtest import BacktestEngine, BacktestEngineConfig
+from nautilus_trader.common import LoggerConfig, LogLevel
+from nautilus_trader.model import (
+    AccountType,
+    ClientId,
+    Currency,
+    InstrumentId,
+    Money,
+    OmsType,
+    QuoteTick,
+    TraderId,
+    Venue,
+)
+from nautilus_trader.risk import RiskEngineConfig
+
+from backtest.exchange import SimulatedExchange
+from backtest.feed import Feed, Tick
+from backtest.recorder import Recorder
+from backtest.scenario import Scenario
+from risk.book import Book
+from risk.events import Event
+from risk.inputs import HlAccount, SnapshotRequested
+from risk.settings import SECOND_NS, Settings
+from risk.watch import MarketWatch
+from strategies.adapter import AccountSetup, HedgeExecutor, HybridRouter
+from strategies.driver import CoreDriver
+from strategies.guard import FailureKeeper
+from venues.hyperliquid.instruments import HEDGE_VENUE, TRADING_VENUE, instrument_id, perpetual, symbol_of
+from venues.hyperliquid.simulation import Slippage, TakerSlippage, fee_model, latency_model
+
+FLOW_CLIENT = "FLOW"
+VENUE_BALANCE = 1e12  # USDC: the core keeps the margin of both accounts, Nautilus must never refuse
+MARK_INTERVAL_NS = 3 * SECOND_NS  # at which Hyperliquid's marks move, and the sanity limit is meant
+MAX_SANITY_LIMIT = Decimal("0.5")
+SILENCE_RESOLUTIONS = 2
+MARKS = pa.schema([("ts", pa.int64()), ("symbol", pa.string()), ("mark", pa.float64())])
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Hold what one run left behind: the recorded events, the book at the end, and the number of ticks."""
+
+    recorder: Recorder
+    book: Book
+    ticks: int
+
+
+def run_engine(scenario: Scenario, feed: Feed, progress: Callable[[float], None] = lambda _: None) -> Run:
+    """Run ``scenario`` over ``feed``; ``progress`` is told the share of the time done.
+
+    Raises whatever went wrong inside a callback, such as InvalidInput for a row of the flow.
+    """
+    settings = resolved_settings(scenario.settings(), feed)
+    recorder = Recorder()
+    failures = FailureKeeper()
+    book = Book(dict(feed.specs), settings, opened_ns=feed.span[0])
+    marks = _Marks()
+    ticks = 0
+
+    def sink(events: tuple[Event, ...]) -> None:
+        recorder.record(events)
+        exchange.watch_accounts(events)
+
+    driver = CoreDriver(book, MarketWatch(feed.specs, settings), sink)
+    exchange = SimulatedExchange(driver, failures)
+    engine = _engine(scenario, feed)
+    engine.add_actor(exchange)
+    for strategy in _strategies(scenario, feed, driver, failures):
+        engine.add_strategy(strategy)
+    try:
+        with _patient_collector():
+            for start, end in feed.slices():
+                market, others = feed.load(start, end)
+                marks.add(market)
+                ticks += len(market)
+                _add(engine, market, others)
+                engine.run(start=start, end=end - 1, streaming=True)
+                failures.reraise()
+                engine.clear_data()
+                progress((end - feed.span[0]) / (feed.span[1] - feed.span[0]))
+            engine.end()
+            failures.reraise()
+    finally:
+        engine.dispose()
+    driver.command(SnapshotRequested(feed.span[1]))
+    recorder.add_table("marks", marks.table())
+    return Run(recorder, book, ticks)
+
+
+def resolved_settings(settings: Settings, feed: Feed) -> Settings:
+    """Return ``settings`` with the limits that depend on the resolution of the data (rulebook §1, §6).
+
+    Silence: twice the resolution. Price sanity: the limit is meant for marks every three seconds; prices
+    spread with the square root of time, so it grows with that, up to a half.
+    """
+    limit = settings.risk.price_sanity_limit
+    silence = {symbol: SILENCE_RESOLUTIONS * ns for symbol, ns in feed.resolution_ns.items()}
+    sanity = {
+        symbol: max(
+            limit, min(MAX_SANITY_LIMIT, limit * Decimal(str(round(math.sqrt(ns / MARK_INTERVAL_NS), 6))))
+        )
+        for symbol, ns in feed.resolution_ns.items()
+    }
+    return Settings(settings.routing, settings.risk, silence, sanity)
+
+
+def _engine(scenario: Scenario, feed: Feed) -> BacktestEngine:
+    """Make an engine with our two accounts as two venues of the same instruments."""
+    engine = BacktestEngine(
+        BacktestEngineConfig(
+            trader_id=TraderId("BACKTEST-001"),
+            logging=LoggerConfig(stdout_level=LogLevel.ERROR),
+            run_analysis=False,
+            risk_engine=RiskEngineConfig(bypass=True),
+        )
+    )
+    usdc = Currency.from_str("USDC")
+    slippage = Slippage(scenario.venue.slippage_bps, scenario.venue.depth_usd)
+    for venue in (TRADING_VENUE, HEDGE_VENUE):
+        specs = {instrument_id(symbol, venue): spec for symbol, spec in feed.specs.items()}
+        engine.add_venue(
+            Venue(venue),
+            OmsType.NETTING,
+            AccountType.MARGIN,
+            [Money(VENUE_BALANCE, usdc)],
+            base_currency=usdc,
+            default_leverage=Decimal(scenario.venue.account_leverage),
+            fill_model=TakerSlippage(slippage, specs),
+            fee_model=fee_model(specs),
+            latency_model=latency_model(scenario.venue.order_latency),
+        )
+        for spec in specs.values():
+            engine.add_instrument(perpetual(spec, venue))
+    return engine
+
+
+def _strategies(
+    scenario: Scenario, feed: Feed, driver: CoreDriver, failures: FailureKeeper
+) -> Iterator[HybridRouter | HedgeExecutor]:
+    def setup(name: str, account: HlAccount, venue: str) -> AccountSetup:
+        instruments = {symbol: instrument_id(symbol, venue) for symbol in feed.specs}
+        return AccountSetup(name, account, venue, instruments, dict(feed.specs), scenario.venue.order_latency)
+
+    trading = setup("ROUTER-001", HlAccount.TRADING, TRADING_VENUE)
+    yield HybridRouter(trading, driver, failures, scenario.report.sample_interval)
+    yield HedgeExecutor(setup("HEDGE-002", HlAccount.HEDGE, HEDGE_VENUE), driver, failures)
+
+
+def _add(engine: BacktestEngine, market: list[Tick], others: list) -> None:
+    """Add a slice so that at one time the market comes first, on both venues, then the rest."""
+    if market:
+        engine.add_data(market, sort=False)
+        mirrored = [_mirror(tick) for tick in market if isinstance(tick, QuoteTick)]
+        engine.add_data(mirrored, sort=False)
+    if others:
+        engine.add_data(others, client_id=ClientId(FLOW_CLIENT), sort=False)
+    engine.sort_data()
+
+
+_MIRRORS: dict[InstrumentId, InstrumentId] = {}
+
+
+def _mirror(quote: QuoteTick) -> QuoteTick:
+    target = _MIRRORS.get(quote.instrument_id)
+    if target is None:
+        target = _MIRRORS[quote.instrument_id] = instrument_id(symbol_of(quote.instrument_id), HEDGE_VENUE)
+    return QuoteTick(
+        target,
+        quote.bid_price,
+        quote.ask_price,
+        quote.bid_size,
+        quote.ask_size,
+        quote.ts_event,
+        quote.ts_init,
+    )
+
+
+class _Marks:
+    """Collect the marks of all slices as one compact table."""
+
+    def __init__(self) -> None:
+        self._parts: list[pa.Table] = []
+
+    def add(self, market: list[Tick]) -> None:
+        marks = [tick for tick in market if not isinstance(tick, QuoteTick)]
+        ts = np.array([mark.ts_init for mark in marks], dtype=np.int64)
+        values = np.array([float(mark.value) for mark in marks])
+        symbols = pa.array([symbol_of(mark.instrument_id) for mark in marks], pa.string())
+        order = np.argsort(ts, kind="stable")
+        self._parts.append(pa.table([ts[order], symbols.take(order), values[order]], schema=MARKS))
+
+    def table(self) -> pa.Table:
+        return pa.concat_tables(self._parts)
+
+
+@contextmanager
+def _patient_collector() -> Iterator[None]:
+    """Let the garbage collector look at new objects rarely and at old ones hardly ever: a run frees little."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

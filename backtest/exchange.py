@@ -1,0 +1,116 @@
+"""What Hyperliquid and the wallets do besides matching, played from data: funding, outages, money in and out.
+
+Live, these come from Hyperliquid's and the chain's own messages.
+"""
+
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from nautilus_trader.common import DataActor, DataActorConfig
+from nautilus_trader.model import ActorId, DataType
+
+from risk.errors import InvalidInput
+from risk.events import AlertRaised, Event, OrderRefused
+from risk.inputs import (
+    ChannelReported,
+    DepositCredited,
+    FundingBooked,
+    FundingPublished,
+    HlAccount,
+    VenueAccountLiquidated,
+    WithdrawalEnded,
+    WithdrawalSubmitted,
+)
+from risk.numbers import round_money
+from strategies.driver import CoreDriver
+from strategies.flow_types import USER_TRANSFER, UserTransfer
+from strategies.guard import FailureKeeper, guarded
+from venues.hyperliquid.instruments import instrument_id
+
+FUNDING_SETTLEMENT = DataType("FundingSettlement")
+CHANNEL_CHANGE = DataType("ChannelChange")
+_UNDER_WATER = {f"{account}_UNDER_WATER": account for account in HlAccount}
+
+
+class FundingSettlement(NamedTuple):
+    """Carry one funding settlement of a symbol: ``rate`` for the whole interval, at ``oracle``, else the mark."""
+
+    ts_event: int
+    ts_init: int
+    symbol: str
+    rate: Decimal
+    oracle: Decimal | None
+
+
+class ChannelChange(NamedTuple):
+    """Carry the beginning or the end of an outage."""
+
+    ts_event: int
+    ts_init: int
+    connected: bool
+    round_trip_ns: int
+
+
+class SimulatedExchange(DataActor):
+    """Play funding, outages, deposits, withdrawals, and the liquidation of our own accounts."""
+
+    def __new__(cls, *_: Any) -> "SimulatedExchange":
+        """Make the native object, which takes its configuration in ``__init__``."""
+        return super().__new__(cls)
+
+    def __init__(self, driver: CoreDriver, failures: FailureKeeper) -> None:
+        super().__init__(DataActorConfig(actor_id=ActorId("EXCHANGE-001")))
+        self.failures = failures
+        self._driver = driver
+        self._liquidated: set[HlAccount] = set()
+        self._transfers = 0
+
+    @guarded
+    def on_start(self) -> None:
+        """Subscribe to the data that tells what happened."""
+        for kind in (FUNDING_SETTLEMENT, CHANNEL_CHANGE, USER_TRANSFER):
+            self.subscribe_data(kind)
+
+    @guarded
+    def on_data(self, data: Any) -> None:
+        """Take one row."""
+        row, ts = data.data, self.clock.timestamp_ns()
+        if isinstance(row, FundingSettlement):
+            self._settle_funding(row, ts)
+        elif isinstance(row, ChannelChange):
+            self._driver.command(ChannelReported(ts, row.connected, row.round_trip_ns))
+        else:
+            try:
+                self._transfer(row, ts)
+            except InvalidInput as error:
+                raise InvalidInput(f"{row.kind} of {row.user!r} at {row.ts_event}: {error}") from error
+
+    def watch_accounts(self, events: tuple[Event, ...]) -> None:
+        """Take an account of ours over, once, as soon as it is under water."""
+        for event in events:
+            account = _UNDER_WATER.get(event.code) if isinstance(event, AlertRaised) else None
+            if account is not None and account not in self._liquidated:
+                self._liquidated.add(account)
+                self._driver.command(VenueAccountLiquidated(event.ts, account))
+
+    def _settle_funding(self, row: FundingSettlement, ts: int) -> None:
+        mark = self.cache.mark_price(instrument_id(row.symbol))
+        if mark is None:
+            return  # no price yet, so nobody holds the coin
+        oracle = mark.value.as_decimal() if row.oracle is None else row.oracle
+        self._driver.command(FundingPublished(ts, row.symbol, row.rate, oracle))
+        for account in HlAccount:
+            size = self._driver.book.venue_position(account, row.symbol)
+            if size:
+                amount = round_money(-size * oracle * row.rate)
+                self._driver.command(FundingBooked(ts, account, row.symbol, amount))
+
+    def _transfer(self, row: UserTransfer, ts: int) -> None:
+        self._transfers += 1
+        ref = f"transfer:{self._transfers}"
+        if row.amount > 0:
+            self._driver.command(DepositCredited(ts, row.user, row.amount, ref, row.kind))
+            return
+        events = self._driver.command(WithdrawalSubmitted(ts, ref, row.user, -row.amount))
+        if not any(isinstance(event, OrderRefused) and event.order_id == ref for event in events):
+            self._driver.command(WithdrawalEnded(ts, ref, sent=True))

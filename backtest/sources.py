@@ -1,0 +1,239 @@
+"""From a scenario's data and flow sections to the feed of a run."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from nautilus_trader.model import QuoteTick
+
+from backtest.feed import Feed, LoadTicks, Tick
+from backtest.scenario import Scenario
+from data.catalog import to_mark_updates, to_quote_ticks
+from data.dataset import Dataset, open_dataset
+from data.flow import Flow, read_flow
+from data.flow_2023 import import_flow_2023
+from data.flow_scale import Jitter, scale_flow
+from data.frames import MARKS, QUOTES
+from data.locate import find_history
+from data.synthetic.coins import COINS
+from data.synthetic.dataset import DEFAULT_SYMBOLS, SyntheticDataset, synthetic_dataset
+from data.synthetic.flow import synthetic_flow
+from data.synthetic.market import MarketFrames
+from data.synthetic.profiles import profile_named
+from risk.errors import InvalidInput
+from risk.market import SymbolSpec
+from risk.settings import DAY_NS, MINUTE_NS
+
+LEAD_NS = DAY_NS  # of market before the first order, so that every price has a past
+TAIL_NS = MINUTE_NS  # of market after the last order, so that what is in flight can land
+REAL_FLOW = "flow-2023"
+
+
+def open_feed(
+    scenario: Scenario,
+    *,
+    data_dir: Path | None = None,
+    catalog_dir: Path | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Feed:
+    """Make or open what ``scenario`` runs on; raise InvalidInput for what is missing or does not fit."""
+    if scenario.data.source == "synthetic":
+        return _synthetic_feed(scenario)
+    dataset = open_dataset(scenario.data.dataset, catalog_dir, data_dir, progress)
+    return _dataset_feed(scenario, dataset, data_dir)
+
+
+def _synthetic_feed(scenario: Scenario) -> Feed:
+    data = scenario.data
+    start = {} if data.start is None else {"start_ns": data.start}
+    made = synthetic_dataset(
+        data.profile,
+        scenario.seed,
+        symbols=data.symbols or DEFAULT_SYMBOLS,
+        users=scenario.flow.users,
+        duration_ns=int(data.hours * 3600) * 10**9,
+        step_ns=data.step,
+        **start,
+    )
+    if scenario.flow.source == "dataset":
+        raise InvalidInput(
+            "flow.source was 'dataset'; a synthetic market has no users of its own: synthetic or a path"
+        )
+    flow = made.flow if scenario.flow.source == "synthetic" else read_flow(Path(scenario.flow.source))
+    return Feed(
+        specs=_specs(scenario, made.specs),
+        resolution_ns=made.resolution_ns,
+        span=made.span,
+        rows=sum(frames.quotes.num_rows + frames.marks.num_rows for frames in made.market.values()),
+        flow=_only(_scaled(scenario, flow).between(*made.span), made.symbols),
+        funding=_settlements(made.funding, made.oracles, made.specs),
+        outages=(*made.outages, *_outages(scenario, made.span[0])),
+        round_trip_ns=scenario.venue.round_trip,
+        input_hashes={},
+        accounting=None,
+        liquidations=None,
+        load_ticks=_from_frames(made),
+    )
+
+
+def _dataset_feed(scenario: Scenario, dataset: Dataset, data_dir: Path | None) -> Feed:
+    symbols = list(scenario.data.symbols) or dataset.symbols
+    for symbol in symbols:
+        if symbol not in dataset.symbols:
+            raise InvalidInput(
+                f"data.symbols has {symbol!r}; dataset {dataset.name!r} holds {', '.join(dataset.symbols)}"
+            )
+    first, last = dataset.span
+    start = first if scenario.data.start is None else max(first, scenario.data.start)
+    end = last + 1 if scenario.data.end is None else min(last + 1, scenario.data.end)
+    if start >= end:
+        raise InvalidInput(
+            f"data.start to data.end holds no data; {dataset.name!r} spans {first} to {last} (UTC nanoseconds)"
+        )
+    accounting = None
+    if scenario.flow.source == "synthetic":
+        flow = _synthetic_flow(scenario, dataset, symbols, (start, end))
+    elif scenario.flow.source == "dataset":
+        flow, accounting = _own_flow(scenario, dataset, data_dir)
+    else:
+        flow = read_flow(Path(scenario.flow.source))
+    flow = _only(_scaled(scenario, flow).between(start, end), symbols)
+    span = (start - LEAD_NS, end + TAIL_NS)
+    specs = {symbol: dataset.specs[symbol] for symbol in symbols}
+    counted = [e for e in dataset.catalog.imports if e.symbol in specs and e.kind in ("quotes", "marks")]
+    whole = max(e.last_ns for e in counted) - min(e.first_ns for e in counted)
+    share = min(1.0, (span[1] - span[0]) / max(1, whole))
+    return Feed(
+        specs=_specs(scenario, specs),
+        resolution_ns={symbol: dataset.resolution_ns[symbol] for symbol in symbols},
+        span=span,
+        rows=int(share * sum(e.rows for e in counted)),
+        flow=flow,
+        funding=_settlements(dataset.funding, dataset.oracles, specs),
+        outages=_outages(scenario, start),
+        round_trip_ns=scenario.venue.round_trip,
+        input_hashes=dataset.input_hashes,
+        accounting=accounting,
+        liquidations=dataset.liquidations if scenario.flow.source == "dataset" else None,
+        load_ticks=lambda begin, until: dataset.load(begin, until, symbols),
+    )
+
+
+def _specs(scenario: Scenario, specs: Mapping[str, SymbolSpec]) -> dict[str, SymbolSpec]:
+    """Return the specs by symbol, with the scenario's fees where it has any."""
+    fees = {
+        name: rate
+        for name in ("taker_fee_rate", "maker_fee_rate")
+        if (rate := getattr(scenario.venue, name)) is not None
+    }
+    return {symbol: replace(specs[symbol], **fees) for symbol in sorted(specs)}
+
+
+def _settlements(
+    rates: Mapping[str, pa.Table], oracles: Mapping[str, pa.Table], specs: Mapping[str, SymbolSpec]
+) -> dict[str, list[tuple[int, Decimal, Decimal | None]]]:
+    """Return (time, rate, last oracle by then) rows of the symbols that have funding."""
+    found = {}
+    for symbol in specs:
+        if symbol in rates:
+            times = rates[symbol]["ts"].to_numpy()
+            exact = [Decimal(repr(rate)) for rate in rates[symbol]["rate"].to_pylist()]
+            known = _as_of(oracles.get(symbol), times, specs[symbol].price_decimals)
+            found[symbol] = list(zip(times.tolist(), exact, known, strict=True))
+    return found
+
+
+def _as_of(oracles: pa.Table | None, times: np.ndarray, decimals: int) -> list[Decimal | None]:
+    if oracles is None:
+        return [None] * len(times)
+    rows = np.searchsorted(oracles["ts"].to_numpy(), times, side="right") - 1
+    prices = oracles["oracle"].to_numpy()
+    return [Decimal(f"{prices[row]:.{decimals}f}") if row >= 0 else None for row in rows]
+
+
+def _outages(scenario: Scenario, start_ns: int) -> tuple[tuple[int, int], ...]:
+    return tuple((start_ns + out.after, start_ns + out.after + out.lasts) for out in scenario.outages)
+
+
+def _from_frames(made: SyntheticDataset) -> LoadTicks:
+    def load(start_ns: int, end_ns: int) -> list[Tick]:
+        ticks: list[Tick] = []
+        for symbol, frames in made.market.items():
+            spec = made.specs[symbol]
+            ticks += to_quote_ticks(_between(frames.quotes, start_ns, end_ns), spec)
+            ticks += to_mark_updates(_between(frames.marks, start_ns, end_ns), spec)
+        return ticks
+
+    return load
+
+
+def _between(table: pa.Table, start_ns: int, end_ns: int) -> pa.Table:
+    first, last = np.searchsorted(table["ts"].to_numpy(), (start_ns, end_ns))
+    return table.slice(first, last - first)
+
+
+def _own_flow(scenario: Scenario, dataset: Dataset, data_dir: Path | None) -> tuple[Flow, pa.Table | None]:
+    """Return the users that came with the data, imported anew if the scenario wants another reading of them."""
+    flow = scenario.flow
+    if dataset.flow is None:
+        raise InvalidInput(
+            f"flow.source was 'dataset'; {dataset.name!r} has prices only: use \"synthetic\" or the path of a flow"
+        )
+    if flow.merge and flow.makers == "limit" and not flow.strict_deposits:
+        return dataset.flow, dataset.accounting
+    history = find_history(data_dir)
+    if dataset.name != REAL_FLOW or history is None:
+        raise InvalidInput(
+            "flow.merge, flow.makers or flow.strict_deposits was changed; that needs dataset "
+            f"{REAL_FLOW!r} and the history it is read from"
+        )
+    read = import_flow_2023(
+        history, makers=flow.makers, merge=flow.merge, opening_balances=not flow.strict_deposits
+    )
+    return read.flow, read.accounting
+
+
+def _synthetic_flow(scenario: Scenario, dataset: Dataset, symbols: list[str], span: tuple[int, int]) -> Flow:
+    """Let synthetic users trade on the dataset's prices, in the coins they know."""
+    known = [symbol for symbol in symbols if symbol in COINS]
+    if not known:
+        raise InvalidInput(
+            f"data.symbols were {', '.join(symbols)}; synthetic users trade {', '.join(COINS)}"
+        )
+    market = {symbol: _frames(dataset.load(*span, [symbol])) for symbol in known}
+    profile = profile_named(scenario.data.profile)
+    return synthetic_flow(profile, market, dataset.specs, scenario.flow.users, scenario.seed)
+
+
+def _frames(ticks: list[Tick]) -> MarketFrames:
+    """Turn one symbol's ticks back into frames; marks are taken as of each quote."""
+    quotes = [tick for tick in ticks if isinstance(tick, QuoteTick)]
+    marks = [tick for tick in ticks if not isinstance(tick, QuoteTick)]
+    times = np.array([quote.ts_init for quote in quotes])
+    rows = np.searchsorted(np.array([mark.ts_init for mark in marks]), times, side="right") - 1
+    values = np.array([float(mark.value) for mark in marks])
+    names = ("bid_price", "ask_price", "bid_size", "ask_size")
+    sides = [np.array([float(getattr(quote, name)) for quote in quotes]) for name in names]
+    none = pa.table({})
+    return MarketFrames(
+        quotes=pa.table([times, *sides], schema=QUOTES),
+        marks=pa.table([times, values[np.maximum(rows, 0)]], schema=MARKS),
+        oracles=none,
+        funding=none,
+    )
+
+
+def _scaled(scenario: Scenario, flow: Flow) -> Flow:
+    if scenario.flow.scale == 1:
+        return flow
+    return scale_flow(flow, scenario.flow.scale, scenario.seed, Jitter(delay_ns=scenario.flow.jitter))
+
+
+def _only(flow: Flow, symbols: list[str]) -> Flow:
+    """Keep the orders of ``symbols``."""
+    keep = pc.is_in(flow.orders["symbol"], value_set=pa.array(symbols))
+    return flow if pc.all(keep).as_py() is not False else Flow(flow.orders.filter(keep), flow.transfers)

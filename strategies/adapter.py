@@ -1,0 +1,217 @@
+"""Between NautilusTrader and the core: ticks and order events in, orders and cancels out.
+
+One strategy per Hyperliquid account, because a strategy's positions are netted per instrument.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from nautilus_trader.model import (
+    ClientId,
+    ClientOrderId,
+    InstrumentId,
+    OrderSide,
+    Price,
+    Quantity,
+    StrategyId,
+    TimeInForce,
+)
+from nautilus_trader.trading import Strategy, StrategyConfig
+
+from risk.errors import InvalidInput
+from risk.events import VenueCancelRequested, VenueOrderRequested
+from risk.inputs import HlAccount, SnapshotRequested, VenueFilled, VenueOrderEnded
+from risk.market import SymbolSpec
+from risk.numbers import round_money
+from strategies.driver import CoreDriver
+from strategies.flow_inputs import order_input
+from strategies.flow_types import USER_ORDER
+from strategies.guard import FailureKeeper, guarded
+
+_TIMER = "core"
+_SNAPSHOT = "snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSetup:
+    """Say how one account trades.
+
+    ``client`` names its execution client, ``instruments`` its instrument per symbol. ``venue_delay_ns`` is a
+    simulated venue's latency: its clock stands still between events, so it is woken when an order arrives.
+    """
+
+    strategy_id: str
+    account: HlAccount
+    client: str
+    instruments: dict[str, InstrumentId]
+    specs: dict[str, SymbolSpec]
+    venue_delay_ns: int | None = None
+
+
+class AccountStrategy(Strategy):
+    """Trade one account for the core: carry out its requests and report what the venue answers."""
+
+    def __new__(cls, *_: Any) -> "AccountStrategy":
+        """Make the native object, which takes its configuration in ``__init__``."""
+        return super().__new__(cls)
+
+    def __init__(self, setup: AccountSetup, driver: CoreDriver, failures: FailureKeeper) -> None:
+        identity = StrategyId(setup.strategy_id)
+        super().__init__(StrategyConfig(strategy_id=identity, log_events=False, log_commands=False))
+        self.failures = failures
+        self.driver = driver
+        self.setup = setup
+        self._client = ClientId(setup.client)
+        self._left: dict[str, Decimal] = {}  # size not yet filled, by cloid of our live orders
+        self._wake_ns = 0
+        driver.attach(setup.account, self)
+
+    def send(self, request: VenueOrderRequested) -> None:
+        """Submit an order: immediate-or-cancel, or resting until cancelled."""
+        spec = self.setup.specs[request.symbol]
+        price = spec.limit_on_grid(request.limit_price, request.side)
+        order = self.order_factory.limit(
+            self.setup.instruments[request.symbol],
+            OrderSide.BUY if request.side > 0 else OrderSide.SELL,
+            Quantity.from_decimal_dp(request.size, spec.size_decimals),
+            Price.from_decimal_dp(price, spec.price_decimals),
+            TimeInForce.GTC if request.resting else TimeInForce.IOC,
+            client_order_id=ClientOrderId(request.cloid),
+        )
+        self._left[request.cloid] = request.size
+        self.submit_order(order, client_id=self._client)
+        self._wake_venue()
+
+    def cancel(self, request: VenueCancelRequested) -> None:
+        """Ask the venue to cancel an order that is still live there."""
+        if request.cloid in self._left:
+            self.cancel_order(ClientOrderId(request.cloid), client_id=self._client)
+            self._wake_venue()
+
+    def _wake_venue(self) -> None:
+        delay = self.setup.venue_delay_ns
+        if delay is None:
+            return
+        at = self.clock.timestamp_ns() + delay
+        if at != self._wake_ns:
+            self._wake_ns = at
+            self.clock.set_time_alert_ns(f"venue:{at}", at, _do_nothing)
+
+    @guarded
+    def on_order_filled(self, event: Any) -> None:
+        """Report a fill, and the end of the order when it was the last."""
+        cloid, size = str(event.client_order_id), event.last_qty.as_decimal()
+        ts = self.clock.timestamp_ns()
+        fee = round_money(event.commission.as_decimal())
+        maker = event.liquidity_side.name == "MAKER"
+        self.driver.command(VenueFilled(ts, cloid, event.last_px.as_decimal(), size, fee, maker))
+        self._left[cloid] -= size
+        if not self._left[cloid]:
+            self._ended(cloid, refused=False)
+
+    @guarded
+    def on_order_canceled(self, event: Any) -> None:
+        """Report that what was left of an order is gone."""
+        self._ended(str(event.client_order_id), refused=False)
+
+    @guarded
+    def on_order_expired(self, event: Any) -> None:
+        """Report that what was left of an order is gone."""
+        self._ended(str(event.client_order_id), refused=False)
+
+    @guarded
+    def on_order_rejected(self, event: Any) -> None:
+        """Report that the venue did not take an order."""
+        self._ended(str(event.client_order_id), refused=True, reason=str(event.reason))
+
+    @guarded
+    def on_order_denied(self, event: Any) -> None:
+        """Report that Nautilus did not let an order out."""
+        self._ended(str(event.client_order_id), refused=True, reason=str(event.reason))
+
+    def _ended(self, cloid: str, *, refused: bool, reason: str = "") -> None:
+        if self._left.pop(cloid, None) is not None:
+            self.driver.command(VenueOrderEnded(self.clock.timestamp_ns(), cloid, refused, reason))
+
+
+class HybridRouter(AccountStrategy):
+    """Bring the market and the users' orders to the core, and trade the trading account for it."""
+
+    def __init__(
+        self,
+        setup: AccountSetup,
+        driver: CoreDriver,
+        failures: FailureKeeper,
+        sample_interval_ns: int | None = None,
+    ) -> None:
+        super().__init__(setup, driver, failures)
+        self._symbols = {instrument: symbol for symbol, instrument in setup.instruments.items()}
+        self._sample_interval_ns = sample_interval_ns
+
+    @guarded
+    def on_start(self) -> None:
+        """Subscribe to everything the core decides on."""
+        for instrument in self._symbols:
+            self.subscribe_quotes(instrument)
+            self.subscribe_mark_prices(instrument)
+        self.subscribe_data(USER_ORDER)
+        self.driver.start(self._arm)
+        if self._sample_interval_ns is not None:
+            self._next_sample(self.clock.timestamp_ns())
+
+    @guarded
+    def on_quote(self, quote: Any) -> None:
+        """Take a best bid and ask."""
+        ts = quote.ts_init
+        if self.driver.watch.on_quote(
+            self._symbols[quote.instrument_id],
+            ts,
+            float(quote.bid_price),
+            float(quote.ask_price),
+            float(quote.bid_size),
+            float(quote.ask_size),
+        ):
+            self.driver.market(ts)
+
+    @guarded
+    def on_mark_price(self, mark: Any) -> None:
+        """Take a mark."""
+        ts = mark.ts_init
+        if self.driver.watch.on_mark(self._symbols[mark.instrument_id], ts, float(mark.value)):
+            self.driver.market(ts)
+
+    @guarded
+    def on_data(self, data: Any) -> None:
+        """Take a user's order or cancel; one that can never be right ends the run, by its name."""
+        order = data.data
+        try:
+            self.driver.command(order_input(order, self.clock.timestamp_ns()))
+        except InvalidInput as error:
+            raise InvalidInput(f"order {order.order_id!r} of {order.user!r}: {error}") from error
+
+    def _arm(self, due_ns: int) -> None:
+        self.clock.set_time_alert_ns(_TIMER, due_ns, self._on_timer)
+
+    @guarded
+    def _on_timer(self, _: Any) -> None:
+        self.driver.timer(self.clock.timestamp_ns())
+
+    def _next_sample(self, now_ns: int) -> None:
+        interval = self._sample_interval_ns or 0
+        due = (now_ns // interval + 1) * interval
+        self.clock.set_time_alert_ns(_SNAPSHOT, due, self._on_sample)
+
+    @guarded
+    def _on_sample(self, _: Any) -> None:
+        now = self.clock.timestamp_ns()
+        self.driver.command(SnapshotRequested(now))
+        self._next_sample(now)
+
+
+class HedgeExecutor(AccountStrategy):
+    """Trade the hedge account for the core."""
+
+
+def _do_nothing(_: Any) -> None:
+    """Let time pass at the simulated venue."""

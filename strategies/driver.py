@@ -1,0 +1,110 @@
+"""The one loop around the core: inputs in, events to the sink, requests to the venues. It knows no framework."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from risk.book import Book
+from risk.events import Event, VenueCancelRequested, VenueOrderRequested
+from risk.inputs import HlAccount, Input, TimerFired
+from risk.watch import MarketWatch
+
+Sink = Callable[[tuple[Event, ...]], None]
+
+
+class VenuePort(Protocol):
+    """Carry requests to one of our accounts; what becomes of them comes back as inputs."""
+
+    def send(self, request: VenueOrderRequested) -> None:
+        """Send an order."""
+
+    def cancel(self, request: VenueCancelRequested) -> None:
+        """Cancel an order."""
+
+
+class CoreDriver:
+    """Feed the book one input at a time and carry out what it asks for.
+
+    Ticks update the watch in place; the book hears of them only when something could follow, and before every
+    other input, so that each command is decided on the market of its own time. An input that arrives while
+    another is in hand (an order denied at once) waits its turn.
+    """
+
+    def __init__(self, book: Book, watch: MarketWatch, sink: Sink) -> None:
+        self.book = book
+        self.watch = watch
+        self._sink = sink
+        self._ports: dict[HlAccount, VenuePort] = {}
+        self._arm: Callable[[int], None] = _no_timer
+        self._armed_ns: int | None = None
+        self._waiting: deque[Input] = deque()
+        self._busy = False
+
+    def attach(self, account: HlAccount, port: VenuePort) -> None:
+        """Route the requests of ``account`` to ``port``."""
+        self._ports[account] = port
+
+    def start(self, arm: Callable[[int], None]) -> None:
+        """Open the books; ``arm`` is called with the time at which ``timer`` is wanted next."""
+        self._arm = arm
+        self._sink(self.book.opening_events)
+        self._rearm()
+
+    def command(self, given: Input) -> tuple[Event, ...]:
+        """Take an input that is not a tick, after the market moves that came before it; return its events.
+
+        From within another input it is only noted, and returns nothing yet.
+        """
+        if self._busy:
+            self._waiting.append(given)
+            return ()
+        self.market(given.ts)
+        return self._run(given)
+
+    def market(self, ts: int) -> None:
+        """Let the book see all ticks taken since it last looked."""
+        update = self.watch.flush(ts)
+        if update is not None:
+            self._run(update)
+
+    def timer(self, ts: int) -> None:
+        """Wake the book at the time it asked for."""
+        self._armed_ns = None
+        self.command(TimerFired(ts))
+
+    def _run(self, first: Input) -> tuple[Event, ...]:
+        self._busy = True
+        try:
+            events = self._handle(first)
+            while self._waiting:
+                self._handle(self._waiting.popleft())
+        finally:
+            self._busy = False
+        self._rearm()
+        return events
+
+    def _handle(self, given: Input) -> tuple[Event, ...]:
+        events = self.book.handle(given)
+        if events:
+            self._sink(events)
+            self._carry_out(events)
+        for symbol in self.book.take_narrowed():
+            self.watch.set_bands(symbol, self.book.bands(symbol))
+        return events
+
+    def _carry_out(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            if isinstance(event, VenueOrderRequested):
+                self._ports[event.account].send(event)
+            elif isinstance(event, VenueCancelRequested):
+                self._ports[event.account].cancel(event)
+
+    def _rearm(self) -> None:
+        due = self.book.next_timer_ns()
+        if due is not None and due != self._armed_ns:
+            self._armed_ns = due
+            self._arm(due)
+
+
+def _no_timer(_: int) -> None:
+    """Stand in until the shell has started."""
