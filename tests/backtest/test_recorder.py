@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 from typing import get_args
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ from risk.events import (
 )
 from risk.settings import RoutingMode
 
+ROOT = Path(__file__).parents[2]
 ROUTED = OrderRouted(
     "o1",
     5,
@@ -129,7 +131,7 @@ def test_the_digest_is_the_same_in_another_process_with_another_hash_seed() -> N
     digests = {
         subprocess.run(
             [sys.executable, "-c", program],
-            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.getcwd()},
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=True,

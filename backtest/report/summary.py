@@ -1,0 +1,169 @@
+"""What a reader wants to know first: the headline figures and the verdict, shared by report and terminal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from backtest.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One headline: ``tone`` is good, bad, warn or empty."""
+
+    label: str
+    value: str
+    unit: str
+    more: str
+    tone: str = ""
+
+
+def cards(scenario: Scenario, summary: Mapping[str, Any]) -> list[Card]:
+    """Return the headlines of a run."""
+    metrics = summary["metrics"]
+    risk = scenario.risk
+    solvency, pnl, liquidated = metrics["solvency"], metrics["house_pnl"], metrics["liquidations"]
+    total, reserve = Decimal(pnl["total"]), metrics["reserve"]
+    bad_debt = Decimal(liquidated["bad_debt"])
+    return [
+        Card("House PnL", signed(total), "USDC", _client_line(pnl), "good" if total >= 0 else "bad"),
+        Card(
+            "Solvency",
+            "solvent" if solvency["solvent"] else "INSOLVENT",
+            "",
+            f"lowest {amount(solvency['lowest'])} USDC, {when(solvency['lowest_ts'])}",
+            "good" if solvency["solvent"] else "bad",
+        ),
+        Card("Worst drawdown", amount(solvency["max_drawdown"]), "USDC", _at(solvency["max_drawdown_ts"])),
+        Card(
+            "Bad debt",
+            amount(bad_debt),
+            "USDC",
+            f"of {amount(liquidated['notional'])} USDC liquidated",
+            "bad" if bad_debt else "good",
+        ),
+        Card(
+            "Liquidations",
+            f"{liquidated['count']:,}".replace(",", " "),
+            "",
+            f"of {liquidated['users']} users",
+        ),
+        _ratio_card(
+            "Trading account",
+            metrics["accounts"]["trading"],
+            risk.margin_ratio_topup,
+            risk.trading_ratio_critical,
+        ),
+        _ratio_card(
+            "Hedge account", metrics["accounts"]["hedge"], risk.margin_ratio_topup, risk.hedge_ratio_critical
+        ),
+        _reserve_card(reserve, risk.reserve_normal, risk.reserve_floor),
+        Card(
+            "Kept INTERNAL",
+            share(_internal_share(metrics["routing"]["reasons"], "notional_share")),
+            "of notional",
+            f"{share(_internal_share(metrics['routing']['reasons'], 'orders_share'))} of "
+            f"{metrics['routing']['orders']:,} orders".replace(",", " "),
+        ),
+        Card(
+            "Hedge efficiency",
+            share(metrics["hedging"]["efficiency"]),
+            "less variance",
+            f"{share(metrics['hedging']['coverage'])} of exposure covered",
+        ),
+        Card(
+            "Mode switches",
+            str(metrics["modes"]["count"]),
+            "",
+            f"{metrics['modes']['recommended']} more recommended",
+        ),
+        Card(
+            "Daily-loss breaker",
+            str(metrics["guards"]["breaker_openings"]),
+            "times open",
+            "no internalisation while it is",
+            "warn" if metrics["guards"]["breaker_openings"] else "good",
+        ),
+    ]
+
+
+def verdict(summary: Mapping[str, Any]) -> str:
+    """Say in a few sentences how the house came out of the run."""
+    metrics = summary["metrics"]
+    pnl, solvency = metrics["house_pnl"], metrics["solvency"]
+    total = Decimal(pnl["total"])
+    costs = sum(
+        (Decimal(pnl[name]) for name in ("hedge_fees", "hedge_slippage", "hedge_funding")), Decimal(0)
+    )
+    words = [
+        f"The house {'earned' if total >= 0 else 'lost'} {amount(abs(total))} USDC and "
+        f"{'stayed solvent throughout' if solvency['solvent'] else 'WAS INSOLVENT at its lowest point'}."
+    ]
+    client = Decimal(pnl["client_losses"]) + Decimal(pnl["unrealised_internal"])
+    words.append(
+        f"Users {'lost' if client >= 0 else 'won'} {amount(abs(client))} USDC against it; hedges brought "
+        f"{signed(Decimal(pnl['hedge_pnl']) + Decimal(pnl['unrealised_hedge']))} and cost {amount(-costs)}."
+    )
+    bad_debt = Decimal(metrics["liquidations"]["bad_debt"])
+    words.append(f"Bad debt came to {amount(bad_debt)} USDC." if bad_debt else "There was no bad debt.")
+    for name, other in summary["counterfactuals"].items():
+        difference = total - Decimal(other["house_pnl"]["total"])
+        words.append(
+            f"That is {amount(abs(difference))} {'more' if difference >= 0 else 'less'} than with {name}."
+        )
+    return " ".join(words)
+
+
+def amount(value: Any) -> str:
+    """Write USDC with spaces between thousands, two places where it is small; a dash for None."""
+    if value is None:
+        return "–"
+    number = Decimal(value)
+    return f"{number:,.{0 if abs(number) >= 1_000 else 2}f}".replace(",", " ").replace("-", "−")
+
+
+def signed(value: Any) -> str:
+    """Write USDC with its sign."""
+    return ("+" if Decimal(value) > 0 else "") + amount(value)
+
+
+def share(value: float | None) -> str:
+    """Write a fraction as a percentage; a dash for None."""
+    return "–" if value is None else f"{100 * value:.1f} %".replace("-", "−")
+
+
+def when(ts: int | None) -> str:
+    """Write nanoseconds as a UTC time to the minute; a dash for None."""
+    return "–" if ts is None else str(np.datetime64(ts, "ns").astype("datetime64[m]")).replace("T", " ")
+
+
+def _at(ts: int | None) -> str:
+    return "" if ts is None else f"deepest {when(ts)}"
+
+
+def _client_line(pnl: Mapping[str, str]) -> str:
+    fees = Decimal(pnl["internal_fees"]) + Decimal(pnl["builder_fees"])
+    return f"clients {signed(pnl['client_losses'])}, fees {signed(fees)}"
+
+
+def _ratio_card(label: str, account: Mapping[str, Any], topup: Decimal, critical: Decimal) -> Card:
+    ratio = None if account["lowest_ratio"] is None else Decimal(account["lowest_ratio"])
+    tone = "good" if ratio is None or ratio >= topup else "bad" if ratio < critical else "warn"
+    value = "–" if ratio is None else f"{100 * ratio:,.0f} %".replace(",", " ")
+    more = f"{when(account['lowest_ratio_ts'])}; topped up {amount(account['topped_up'])} USDC"
+    return Card(
+        f"{label}, lowest margin ratio", value, "", more if ratio is not None else "never in use", tone
+    )
+
+
+def _reserve_card(reserve: Mapping[str, Any], normal: Decimal, floor: Decimal) -> Card:
+    lowest = Decimal(reserve["lowest"])
+    tone = "good" if lowest >= normal else "bad" if lowest < floor else "warn"
+    return Card("Risk reserve, lowest", amount(lowest), "USDC", f"at the end {amount(reserve['last'])}", tone)
+
+
+def _internal_share(reasons: list[Mapping[str, Any]], column: str) -> float:
+    return float(sum(row[column] for row in reasons if row["route"] == "INTERNAL"))
