@@ -19,6 +19,7 @@ import pyarrow as pa
 from nautilus_trader.model import MarkPriceUpdate, NautilusDataType, Price, QuoteTick
 from nautilus_trader.persistence import ParquetDataCatalog
 
+from data.check import require_sound
 from data.frames import FUNDING, MARKS, ORACLES, QUOTES
 from data.storage import conform, read_json, read_table, write_json, write_table
 from risk.errors import InvalidInput
@@ -96,8 +97,13 @@ class MarketCatalog:
     @cached_property
     def imports(self) -> list[Import]:
         """Return what was imported, in order."""
-        entries = read_json(self._manifest_path)["imports"]
-        return [Import(**e | {"sources": tuple(e["sources"]), "sha256": tuple(e["sha256"])}) for e in entries]
+        try:
+            entries = read_json(self._manifest_path)["imports"]
+            return [Import(**e | {n: tuple(e[n]) for n in ("sources", "sha256")}) for e in entries]
+        except (KeyError, TypeError) as error:
+            raise InvalidInput(
+                f"{self._manifest_path} is no manifest of a dataset: import it again"
+            ) from error
 
     @property
     def symbols(self) -> list[str]:
@@ -181,10 +187,7 @@ class MarketCatalog:
         ts = table["ts"].to_numpy()
         if not ts.size:
             raise InvalidInput(f"{kind} of {symbol} from {', '.join(s.name for s in sources)} had no rows")
-        steps = np.diff(ts)
-        if np.any(steps < 0):
-            row = int(np.flatnonzero(steps < 0)[0]) + 1
-            raise InvalidInput(f"{kind} of {symbol}, row {row}: ts was {ts[row]}, before its predecessor's")
+        require_sound(table, f"{kind} of {symbol}")
         first, last = int(ts[0]), int(ts[-1])
         for entry in self.imports:
             same = (entry.kind, entry.symbol) == (kind, symbol)
@@ -193,6 +196,7 @@ class MarketCatalog:
                     f"{kind} of {symbol} from {first} to {last} overlaps what is there from {entry.first_ns} "
                     f"to {entry.last_ns} ({', '.join(entry.sources)}); --replace drops that first"
                 )
+        steps = np.diff(ts)
         spread = steps[steps > 0]
         resolution = int(np.quantile(spread, MAX_GAP_QUANTILE, method="higher")) if spread.size else 0
         names, hashes = tuple(s.name for s in sources), tuple(s.sha256 for s in sources)

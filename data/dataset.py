@@ -45,6 +45,8 @@ class Dataset:
         if self.flow is not None and self.flow.orders.num_rows:
             return self.flow.span
         marks = [entry for entry in self.catalog.imports if entry.kind == "marks"]
+        if not marks:
+            raise InvalidInput(f"dataset {self.name!r} has no prices: import bars, quotes or trades into it")
         return min(e.first_ns for e in marks), max(e.last_ns for e in marks)
 
     @property
@@ -106,8 +108,8 @@ def open_dataset(
 ) -> Dataset:
     """Open a dataset: the path of one, or the name of one in ``catalog_dir``.
 
-    A named recipe is built from the history folder on first use, and again when a source file changed; a
-    built one serves without the history. Raises InvalidInput when there is nothing to open or build from.
+    A named recipe is built from the history folder on first use, and again when a source file there
+    changed; a built one serves without the history. Raises InvalidInput when there is nothing to open or build from.
     """
     path = Path(name_or_path)
     if (path / "manifest.json").is_file():
@@ -115,7 +117,7 @@ def open_dataset(
     name = str(name_or_path)
     root = (catalog_dir or default_catalog_dir()) / name
     source = find_history(history)
-    if name in RECIPES and source is not None:
+    if name in RECIPES and source is not None and not _is_current(root, source):
         with exclusive(root):
             if not _is_current(root, source):
                 build_dataset(name, source, root, progress)
@@ -130,13 +132,14 @@ def open_dataset(
 
 
 def _is_current(root: Path, history: Path) -> bool:
-    """Tell whether a built dataset still matches the recipe and every source file it was made from."""
+    """Tell whether a built dataset still matches the recipe and the source files that are at hand."""
     if not (root / RECIPE_FILE).is_file():
         return False
     built = read_json(root / RECIPE_FILE)
     if built["version"] != RECIPE_VERSION:
         return False
     return all(
-        (history / name).is_file() and sha256_of(history / name) == sha256
+        sha256_of(history / name) == sha256
         for name, sha256 in built["sources"].items()
+        if (history / name).is_file()
     )

@@ -153,17 +153,23 @@ def _path(parts: list[_Part]) -> pa.Table:
 
 
 def _mids(parts: list[_Part]) -> pa.Table:
+    """Return the mid of the last quote of each time."""
     quotes = _joined(parts)
     mids = pc.divide(pc.add(quotes["bid"], quotes["ask"]), 2.0)
-    return pa.table({"ts": quotes["ts"], "mark": mids}, MARKS)
+    return _last_of_each(pa.table({"ts": quotes["ts"], "mark": mids}, MARKS), unit_ns=1)
 
 
 def _last_trades(parts: list[_Part]) -> pa.Table:
     """Return the last price of each second that has trades, at its trade's own time."""
     trades = _joined(parts)
-    second = trades["ts"].to_numpy() // 1_000_000_000
-    last = pa.array(np.diff(second, append=np.iinfo(np.int64).max) > 0)
-    return pa.table({"ts": trades["ts"], "mark": trades["price"]}, MARKS).filter(last)
+    return _last_of_each(
+        pa.table({"ts": trades["ts"], "mark": trades["price"]}, MARKS), unit_ns=1_000_000_000
+    )
+
+
+def _last_of_each(marks: pa.Table, unit_ns: int) -> pa.Table:
+    units = marks["ts"].to_numpy() // unit_ns
+    return marks.filter(pa.array(np.diff(units, append=np.iinfo(np.int64).max) > 0))
 
 
 _MARKS_OF: dict[str, Callable[[list[_Part]], pa.Table]] = {

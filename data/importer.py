@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from data.bars import POINTS_PER_BAR, QuoteModel, bar_path, quotes_around
 from data.catalog import MarketCatalog, Source
+from data.check import require_sound
 from data.flow import write_flow
 from data.flow_2023 import FOLDER, LIQUIDATOR, import_flow_2023, read_fills, read_liquidations
 from data.frames import MARKS
@@ -92,7 +93,7 @@ def _flow_2023(build: Build) -> None:
             name, unit = f"hyperliquid/candles/{symbol}-4h.parquet", "4h"
         if (build.history / name).is_file():
             sources.append(build.source(name))
-            bars = read_candles(build.history / name, drop_empty=True)
+            bars = _bars(build, name, unit, drop_empty=True)
             if not foreign:
                 bars = trim_bars(bars, BAR_NS[unit], fills, symbol, NO_CUSTOMERS)
             path = bar_path(bars, BAR_NS[unit])
@@ -118,7 +119,7 @@ def _candles(folder: str, unit: str, coins: dict[str, str], quotes: QuoteModel) 
             build.progress(f"{symbol}: bars")
             name = f"{folder}/{contract}-{unit}.parquet"
             source = build.source(name)
-            marks = bar_path(read_candles(build.history / name), BAR_NS[unit])
+            marks = bar_path(_bars(build, name, unit), BAR_NS[unit])
             spec = build.catalog.specs[symbol]
             build.catalog.write_market(symbol, quotes_around(marks, spec, quotes), marks, [source])
             funding = f"hyperliquid/funding/{symbol}.parquet"
@@ -136,9 +137,7 @@ def _crash_2020(build: Build) -> None:
         build.progress(f"{symbol}: bars and true marks")
         names = [f"binance/{BINANCE[symbol]}-1h{kind}.parquet" for kind in ("", "-mark")]
         sources = [build.source(name) for name in names]
-        last, mark = (
-            _between(bar_path(read_candles(build.history / name), HOUR_NS), start, end) for name in names
-        )
+        last, mark = (_between(bar_path(_bars(build, name, "1h"), HOUR_NS), start, end) for name in names)
         quotes = quotes_around(last, build.catalog.specs[symbol], QUOTES_CRASH)
         build.catalog.write_market(symbol, quotes, mark, sources)
 
@@ -153,6 +152,12 @@ def _ticks(build: Build) -> None:
     mids = pc.divide(pc.add(quotes["bid"], quotes["ask"]), 2.0)
     marks = pa.table({"ts": quotes["ts"], "mark": mids}, MARKS).filter(pa.array(first))
     build.catalog.write_market("BTC", quotes, marks, [source])
+
+
+def _bars(build: Build, name: str, unit: str, *, drop_empty: bool = False) -> pa.Table:
+    bars = read_candles(build.history / name, drop_empty=drop_empty)
+    require_sound(bars, name, BAR_NS[unit])
+    return bars
 
 
 def _funding(build: Build, symbol: str, name: str, start_ns: int, end_ns: int) -> None:

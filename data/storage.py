@@ -37,8 +37,12 @@ def replaced_directory(final: Path) -> Iterator[Path]:
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold a lock named after ``path`` against other processes; it goes with the process if that dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock").open("w")
+    except OSError as error:
+        raise InvalidInput(f"cannot write in {path.parent}: {error.strerror}") from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -86,10 +86,24 @@ def test_funding_is_kept_beside_the_market_in_time_order(catalog):
 def test_unusable_input_is_refused(catalog, tmp_path):
     with pytest.raises(InvalidInput, match="symbol was 'XYZ', it must be one of"):
         catalog.write_market("XYZ", quotes(1), marks(1), SOURCES)
-    with pytest.raises(InvalidInput, match="row 1: ts was 5, before its predecessor's"):
+    with pytest.raises(InvalidInput, match=r"quotes of BTC: row 2: time .* is before"):
         catalog.write_market("BTC", quotes(10, 5), marks(10), SOURCES)
+    bad = pa.Table.from_pylist([{"ts": 1, "mark": float("nan")}], MARKS)
+    with pytest.raises(InvalidInput, match="marks of BTC: row 1: mark was nan, must be a number"):
+        catalog.write_market("BTC", quotes(1), bad, SOURCES)
     with pytest.raises(InvalidInput, match="had no rows"):
         catalog.write_market("BTC", quotes(), marks(10), SOURCES)
     with pytest.raises(InvalidInput, match="no dataset at"):
         MarketCatalog(tmp_path / "elsewhere")
     assert catalog.imports == []
+
+
+def test_a_damaged_manifest_is_named(catalog):
+    for text, message in (
+        ("{", "not valid JSON"),
+        ("{}", "is no manifest"),
+        ('{"imports": [{}]}', "is no manifest"),
+    ):
+        (catalog.root / "manifest.json").write_text(text)
+        with pytest.raises(InvalidInput, match=message):
+            MarketCatalog(catalog.root).symbols  # noqa: B018 (read for its error)

@@ -86,6 +86,15 @@ def test_files_that_overlap_each_other_are_refused_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] != []
 
 
+def test_quotes_that_share_a_stamp_give_one_mark(tmp_path):
+    header = "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time\n"
+    rows = [f"{n},{50_000 + n},1,{50_010 + n},1,{START_MS + n // 2},{START_MS}" for n in range(4)]
+    path = archive(tmp_path, "BTCUSDT-bookTicker-2024-08-05.zip", header + "\n".join(rows))
+    catalog = import_files([path], tmp_path / "set", ImportOptions())
+    assert catalog.frame("quotes", "BTC").num_rows == 4
+    assert catalog.frame("marks", "BTC")["mark"].to_pylist() == [50_006.0, 50_008.0]
+
+
 def test_users_fills_become_a_flow_that_is_paid_for(tmp_path):
     bars = klines(tmp_path, "ETHUSDT-1m-2024-08-05.zip", 0, 3, price=2_000.0)
     import_files([bars, user_fills(tmp_path, "B", "B", "A")], tmp_path / "set", ImportOptions())

@@ -7,6 +7,7 @@ import pytest
 
 from data.dataset import open_dataset
 from data.importer import RECIPES
+from risk.errors import InvalidInput
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,22 @@ def test_a_dataset_is_built_again_when_a_source_file_changed(real_history, tmp_p
         first["binance/crash_2024_08/BTCUSDT-5m.parquet"]
         != second["binance/crash_2024_08/BTCUSDT-5m.parquet"]
     )
+
+
+def test_a_corrupt_source_is_named_and_leaves_what_was_built(real_history, tmp_path):
+    name = "binance/crash_2024_08/BTCUSDT-5m.parquet"
+    for coin in ("BTC", "SOL"):
+        target = tmp_path / "history" / name.replace("BTC", coin)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((real_history / name.replace("BTC", coin)).read_bytes())
+    first = open_dataset("crash-2024-08", tmp_path / "catalog", tmp_path / "history")
+    (tmp_path / "history" / name).write_bytes(b"PAR1 no more")
+    with pytest.raises(InvalidInput, match=r"BTCUSDT-5m\.parquet is not a readable Parquet file"):
+        open_dataset("crash-2024-08", tmp_path / "catalog", tmp_path / "history")
+    assert first.catalog.frame("marks", "BTC").num_rows == 54_144
+    assert list((tmp_path / "catalog").glob(".*partial*")) == []
+    (tmp_path / "history" / name).unlink()
+    assert open_dataset("crash-2024-08", tmp_path / "catalog", tmp_path / "history").symbols == ["BTC", "SOL"]
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in ("flow-2023", "hl-2025")])
