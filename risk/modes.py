@@ -25,6 +25,7 @@ def review_mode(core: Core, state: SymbolState) -> None:
         core.risk,
     )
     if _switches(core, state):
+        state.recommended = wanted
         if wanted is not state.mode:
             change_mode(core, state, wanted, "AUTO", "")
     elif wanted is not state.recommended:
