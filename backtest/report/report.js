@@ -9,6 +9,7 @@ const BASE = {
   hoverlabel: { font: { size: 12 } },
   legend: { orientation: "h", x: 0, y: 1, xanchor: "left", yanchor: "bottom" },
   separators: ". ",
+  modebar: { bgcolor: "rgba(0,0,0,0)", color: "#9ca3af", activecolor: "#374151" },
 };
 const AXIS = { gridcolor: "#e5e7eb", zerolinecolor: "#9ca3af", linecolor: "#d1d5db" };
 const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] };
@@ -16,10 +17,10 @@ const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: [
 function thresholds(figure) {
   const shapes = [], annotations = [];
   const scale = figure.layout.yaxis.type === "log" ? Math.log10 : (y) => y;
-  for (const line of figure.lines || []) {
+  for (const [i, line] of (figure.lines || []).entries()) {
     shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: line.y, y1: line.y,
       line: { color: line.color, width: 1.2, dash: "dash" } });
-    annotations.push({ xref: "paper", x: 1, xanchor: "right", y: scale(line.y), yanchor: "bottom",
+    annotations.push({ xref: "paper", x: 1 - 0.13 * i, bgcolor: "rgba(255,255,255,0.8)", xanchor: "right", y: scale(line.y), yanchor: "bottom",
       text: line.label, showarrow: false, font: { size: 11, color: line.color } });
   }
   return { shapes, annotations };

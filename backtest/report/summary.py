@@ -47,7 +47,7 @@ def cards(scenario: Scenario, summary: Mapping[str, Any]) -> list[Card]:
         ),
         Card(
             "Liquidations",
-            f"{liquidated['count']:,}".replace(",", " "),
+            count(liquidated["count"]),
             "",
             f"of {liquidated['users']} users",
         ),
@@ -66,7 +66,7 @@ def cards(scenario: Scenario, summary: Mapping[str, Any]) -> list[Card]:
             share(_internal_share(metrics["routing"]["reasons"], "notional_share")),
             "of notional",
             f"{share(_internal_share(metrics['routing']['reasons'], 'orders_share'))} of "
-            f"{metrics['routing']['orders']:,} orders".replace(",", " "),
+            f"{count(metrics['routing']['orders'])} orders",
         ),
         Card(
             "Hedge efficiency",
@@ -128,6 +128,11 @@ def amount(value: Any) -> str:
 def signed(value: Any) -> str:
     """Write USDC with its sign."""
     return ("+" if Decimal(value) > 0 else "") + amount(value)
+
+
+def count(value: int) -> str:
+    """Write a whole number with spaces between thousands."""
+    return f"{value:,}".replace(",", " ")
 
 
 def share(value: float | None) -> str:
