@@ -1,0 +1,151 @@
+"""``hybrid-perps backtest``: a scenario in, a result directory and a summary out."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from backtest.counterfactuals import counterfactuals
+from backtest.engine import run_engine
+from backtest.feed import Feed
+from backtest.invariants import check_invariants
+from backtest.liquidation_comparison import compare_liquidations
+from backtest.report.summary import cards
+from backtest.results import REPORT_FILE, Result, RunFacts, check_out, summarise, write_result
+from backtest.scenario import Scenario, apply_overrides, load_scenario
+from backtest.sources import open_feed
+from data.locate import find_history
+
+WITH_HISTORY = "flow-2023"
+WITHOUT_HISTORY = "synthetic-flash-crash"
+RUNS = Path("runs")
+PROGRESS_AFTER_S = 2.0
+
+
+def run_backtest(
+    scenario: Scenario,
+    out: Path,
+    *,
+    data_dir: Path | None = None,
+    catalog_dir: Path | None = None,
+    progress: Callable[[str, float], None] = lambda _, __: None,
+) -> Result:
+    """Run a scenario, check its books and write its result directory at ``out``.
+
+    ``progress`` is told what is done and the share of it. Raises InvalidInput for what cannot be run and
+    InvariantBroken when the books do not hold; nothing is written then.
+    """
+    check_out(out)
+    feed = open_feed(
+        scenario, data_dir=data_dir, catalog_dir=catalog_dir, progress=lambda text: progress(text, 0.0)
+    )
+    wanted = scenario.report.counterfactuals
+    others = counterfactuals(scenario, data_dir, catalog_dir) if wanted else nullcontext({})
+    with others as running:
+        run = run_engine(scenario, feed, lambda share: progress("backtest", share))
+        if feed.accounting is not None:
+            run.recorder.add_table("source_fills", feed.accounting)
+        tables = run.recorder.tables()
+        check_invariants(tables, run.book.balances)
+        facts = RunFacts(
+            book_digest=run.book.digest(),
+            span_ns=feed.span,
+            resolution_ns=dict(feed.resolution_ns),
+            inputs=dict(feed.input_hashes),
+            symbols_without_funding=tuple(feed.without_funding),
+            source_fills=_fates(feed),
+            extra=_extra(feed, tables, run.ticks),
+        )
+        progress("counterfactuals", 1.0)
+        found = {name: future.result() for name, future in running.items()}
+    summary = summarise(scenario, tables, facts, found)
+    return write_result(out, scenario, tables, summary)
+
+
+def backtest_command(
+    scenario: str | None,
+    out: Path | None,
+    as_json: bool,
+    overrides: Iterable[str],
+    data_dir: Path | None,
+) -> None:
+    """Run a scenario by name or path and print its summary, or with ``as_json`` its ``result.json``.
+
+    Without a name: the real order flow where its history is at hand, else a synthetic day with a crash.
+    """
+    name = scenario or (WITH_HISTORY if find_history(data_dir) else WITHOUT_HISTORY)
+    chosen = apply_overrides(load_scenario(name), overrides)
+    target = out or _next_free(RUNS, chosen.name)
+    with _LateBar(quiet=as_json) as bar:
+        result = run_backtest(chosen, target, data_dir=data_dir, progress=bar.show)
+    console = Console()
+    if as_json:
+        # Not console.print_json: a program gets one plain line, whatever the terminal's width.
+        console.file.write(json.dumps(result.facts) + "\n")
+        return
+    console.print(_summary_table(result))
+    console.print(f"Report: {result.directory / REPORT_FILE}", soft_wrap=True)
+
+
+class _LateBar:
+    """Show a progress bar on stderr once a run takes longer than a moment."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._bar = Progress(console=Console(stderr=True), transient=True)
+        self._quiet = quiet
+        self._since_s = time.monotonic()
+        self._task = self._bar.add_task("", total=1.0)
+        self._shown = False
+
+    def __enter__(self) -> "_LateBar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            self._bar.stop()
+
+    def show(self, text: str, share: float) -> None:
+        if not self._shown and not self._quiet and time.monotonic() - self._since_s > PROGRESS_AFTER_S:
+            self._bar.start()
+            self._shown = True
+        self._bar.update(self._task, description=text, completed=share)
+
+
+def _summary_table(result: Result) -> Table:
+    table = Table(title=result.name, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(justify="right", overflow="fold")
+    table.add_column(overflow="fold")
+    for card in cards(result.scenario, result.facts):
+        table.add_row(card.label, f"{card.value} {card.unit}".strip(), card.more)
+    table.add_row("Digest", "", str(result.facts["digest"]))
+    return table
+
+
+def _next_free(folder: Path, name: str) -> Path:
+    number = 1
+    while (folder / f"{name}-{number}").exists():
+        number += 1
+    return folder / f"{name}-{number}"
+
+
+def _fates(feed: Feed) -> Mapping[str, int]:
+    """Count what became of each source fill on its way into the flow."""
+    if feed.accounting is None:
+        return {}
+    return dict(sorted(Counter(feed.accounting["fate"].to_pylist()).items()))
+
+
+def _extra(feed: Feed, tables: Mapping[str, Any], ticks: int) -> dict[str, Any]:
+    found: dict[str, Any] = {"ticks": ticks, "orders": feed.flow.orders.num_rows}
+    if feed.liquidations is not None:
+        found["real_liquidations"] = compare_liquidations(tables["liquidations"], feed.liquidations).to_dict()
+    return found
