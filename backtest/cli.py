@@ -62,6 +62,74 @@ def data(context: typer.Context) -> None:
     _run_sub_app("data.cli", context)
 
 
+@app.command(epilog=f"Example: {PROGRAM} compare runs/flow-2023-1 runs/flow-2023-2")
+def compare(
+    directories: Annotated[
+        list[Path], typer.Argument(help="Result directories; differences are from the first.")
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs, not a table.")] = False,
+) -> None:
+    """Set results side by side."""
+    from backtest.commands import compare as run
+
+    run(directories, json)
+
+
+@app.command(
+    epilog=f'Example: {PROGRAM} query runs/flow-2023-1 "select * from users order by house_result limit 5"'
+)
+def query(
+    directory: Annotated[Path, typer.Argument(help="A result directory.")],
+    sql: Annotated[
+        str, typer.Argument(help="One SELECT in DuckDB's SQL; 'show tables' lists what there is.")
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON array of rows.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Ask a result's tables a question."""
+    from backtest.commands import query as run
+
+    run(directory, sql, json, csv)
+
+
+scenario_app = typer.Typer(help="List, show and start scenarios.", no_args_is_help=True)
+app.add_typer(scenario_app, name="scenario")
+
+
+@scenario_app.command("list", epilog=f"Example: {PROGRAM} scenario list")
+def scenario_list(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs, not a table.")] = False,
+) -> None:
+    """List the ready scenarios."""
+    from backtest.commands import scenario_list as run
+
+    run(json)
+
+
+@scenario_app.command(
+    "show", epilog=f"Example: {PROGRAM} scenario show flow-2023 --set risk.hedge_debounce=3s"
+)
+def scenario_show(
+    scenario: Annotated[str, typer.Argument(help="A ready scenario's name, or the path of a .toml file.")],
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE to change first.")] = None,
+) -> None:
+    """Print a scenario as complete TOML: every setting, its default and what it means."""
+    from backtest.commands import scenario_show as run
+
+    run(scenario, overrides or ())
+
+
+@scenario_app.command("new", epilog=f"Example: {PROGRAM} scenario new mine.toml --like flow-2023")
+def scenario_new(
+    path: Annotated[Path, typer.Argument(help="The file to write; it must not exist and end in .toml.")],
+    like: Annotated[str, typer.Option(help="The scenario to start from.")] = "synthetic-calm",
+) -> None:
+    """Write a complete scenario file to edit and run."""
+    from backtest.commands import scenario_new as run
+
+    run(path, like)
+
+
 def _run_sub_app(module: str, context: typer.Context) -> None:
     sub_app: typer.Typer = import_module(module).app
     status = sub_app(context.args, prog_name=context.command_path, standalone_mode=False)

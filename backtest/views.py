@@ -68,9 +68,8 @@ def connect(tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
     # Sums of floats must not depend on how many threads shared the rows.
     connection.execute("set threads = 1")
     for name, table in tables.items():
-        connection.register(f"_{name}", table)
         time = "make_timestamp_ns(ts) as time, " if "ts" in table.column_names else ""
-        connection.execute(f'create view "{name}" as select {time}* from "_{name}"')
+        connection.from_arrow(table).project(f"{time}*").create_view(name)
     for view in _JOINED:
         connection.execute(view)
     return connection
@@ -87,7 +86,7 @@ def select(tables: Mapping[str, pa.Table], sql: str) -> pa.Table:
         statements = connection.extract_statements(sql)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise InvalidInput(f"the query was {sql!r}; it must be one SELECT")
-        return connection.execute(statements[0]).to_arrow_table()
+        return connection.sql(sql).to_arrow_table()
     except duckdb.Error as error:
         raise InvalidInput(f"the query was refused: {first_line(error)}") from None
     finally:

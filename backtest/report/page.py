@@ -45,7 +45,7 @@ def render_report(scenario: Scenario, tables: Mapping[str, pa.Table], summary: M
             plot("ratios", figures),
         ),
         section("Risk reserve", "Its balance after every entry.", plot("reserve", figures)),
-        _liquidation_section(metrics["liquidations"], figures),
+        _liquidation_section(metrics["liquidations"], summary["extra"], figures),
         _routing_section(metrics, figures),
         section(
             "Routing modes", _mode_text(metrics["modes"]), plot("modes", figures), _alerts(metrics["guards"])
@@ -125,7 +125,7 @@ def _house_section(metrics: Mapping[str, Any], others: Mapping[str, Any], figure
     return section("What the house earned", "Every entry on the house's accounts, by cause.", *parts)
 
 
-def _liquidation_section(found: Mapping[str, Any], figures: Figures) -> str:
+def _liquidation_section(found: Mapping[str, Any], extra: Mapping[str, Any], figures: Figures) -> str:
     head = [
         "counterparty",
         "margin",
@@ -154,7 +154,22 @@ def _liquidation_section(found: Mapping[str, Any], figures: Figures) -> str:
     )
     if not rows:
         return section("Liquidations", "There were none.")
-    return section("Liquidations", text, plot("liquidations", figures), table(head, rows, text_columns=2))
+    parts = [plot("liquidations", figures), table(head, rows, text_columns=2)]
+    if "real_liquidations" in extra:
+        parts.append(_real_liquidations(extra["real_liquidations"]))
+    return section("Liquidations", text, *parts)
+
+
+def _real_liquidations(found: Mapping[str, Any]) -> str:
+    rows = [
+        ["liquidations that really happened", found["real"]],
+        ["liquidations of accounts in this run", found["simulated_accounts"]],
+        *[[f"real ones matched within {width}", hits] for width, hits in found["matched_within"].items()],
+        ["users liquidated really", found["users_liquidated_really"]],
+        ["users liquidated in both", found["users_liquidated_in_both"]],
+        ["users liquidated only here", found["users_liquidated_only_here"]],
+    ]
+    return "<h3>Against those that really happened</h3>" + table(["what", "count"], rows)
 
 
 def _routing_section(metrics: Mapping[str, Any], figures: Figures) -> str:
