@@ -8,6 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from backtest.metrics import Metrics, plain
 from backtest.scenario import Scenario, apply_overrides
@@ -31,14 +32,15 @@ _UNFORCED = (
 
 def counterfactual(scenario: Scenario, name: str) -> Scenario:
     """Return the scenario with every order on one route; hedging, fees and the venue stay the same."""
-    rows = {symbol: row.model_dump() for symbol, row in scenario.routing.items()}
+    rows: dict[str, dict[str, Any]] = {"*": {}}
+    rows |= {symbol: row.model_dump() for symbol, row in scenario.routing.items()}
     pinned = {
         "routing_mode": _ROUTES[name],
         "auto_switch_enabled": False,
         "internal_whitelisted": True,
         "betting_threshold": _ENDLESS,
     }
-    changed = {symbol: row | pinned for symbol, row in ({"*": {}} | rows).items()}
+    changed = {symbol: row | pinned for symbol, row in rows.items()}
     assignments = _UNFORCED if name == ALL_INTERNAL else ()
     again = apply_overrides(scenario, assignments)
     return Scenario.model_validate(again.model_dump() | {"routing": changed})
@@ -48,7 +50,10 @@ def counterfactual(scenario: Scenario, name: str) -> Scenario:
 def counterfactuals(
     scenario: Scenario, data_dir: Path | None, catalog_dir: Path | None
 ) -> Iterator[dict[str, Future[Metrics]]]:
-    """Run both counterfactuals in the background; the futures give their metrics by name."""
+    """Run both counterfactuals in the background, if wanted; the futures give their metrics by name."""
+    if not scenario.report.counterfactuals:
+        yield {}
+        return
     with ProcessPoolExecutor(len(_ROUTES), mp_context=get_context("spawn")) as pool:
         yield {name: pool.submit(_run, scenario, name, data_dir, catalog_dir) for name in _ROUTES}
 

@@ -4,24 +4,21 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from backtest.counterfactuals import counterfactuals
 from backtest.engine import run_engine
 from backtest.feed import Feed
 from backtest.invariants import check_invariants
 from backtest.liquidation_comparison import compare_liquidations
-from backtest.report.summary import cards
 from backtest.results import REPORT_FILE, Result, RunFacts, check_out, summarise, write_result
 from backtest.scenario import Scenario, apply_overrides, load_scenario
 from backtest.sources import open_feed
+from backtest.terminal import print_summary
 from data.locate import find_history
 
 WITH_HISTORY = "flow-2023"
@@ -47,9 +44,7 @@ def run_backtest(
     feed = open_feed(
         scenario, data_dir=data_dir, catalog_dir=catalog_dir, progress=lambda text: progress(text, 0.0)
     )
-    wanted = scenario.report.counterfactuals
-    others = counterfactuals(scenario, data_dir, catalog_dir) if wanted else nullcontext({})
-    with others as running:
+    with counterfactuals(scenario, data_dir, catalog_dir) as running:
         run = run_engine(scenario, feed, lambda share: progress("backtest", share))
         if feed.accounting is not None:
             run.recorder.add_table("source_fills", feed.accounting)
@@ -91,7 +86,7 @@ def backtest_command(
         # Not console.print_json: a program gets one plain line, whatever the terminal's width.
         console.file.write(json.dumps(result.facts) + "\n")
         return
-    console.print(_summary_table(result))
+    print_summary(console, result.scenario, result.facts)
     console.print(f"Report: {result.directory / REPORT_FILE}", soft_wrap=True)
 
 
@@ -117,17 +112,6 @@ class _LateBar:
             self._bar.start()
             self._shown = True
         self._bar.update(self._task, description=text, completed=share)
-
-
-def _summary_table(result: Result) -> Table:
-    table = Table(title=result.name, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_header=False)
-    table.add_column()
-    table.add_column(justify="right", overflow="fold")
-    table.add_column(overflow="fold")
-    for card in cards(result.scenario, result.facts):
-        table.add_row(card.label, f"{card.value} {card.unit}".strip(), card.more)
-    table.add_row("Digest", "", str(result.facts["digest"]))
-    return table
 
 
 def _next_free(folder: Path, name: str) -> Path:

@@ -20,7 +20,7 @@ from data.flow_scale import Jitter, scale_flow
 from data.frames import MARKS, QUOTES
 from data.locate import find_history
 from data.synthetic.coins import COINS
-from data.synthetic.dataset import DEFAULT_SYMBOLS, SyntheticDataset, synthetic_dataset
+from data.synthetic.dataset import DEFAULT_START_NS, DEFAULT_SYMBOLS, SyntheticDataset, synthetic_dataset
 from data.synthetic.flow import synthetic_flow
 from data.synthetic.market import MarketFrames
 from data.synthetic.profiles import profile_named
@@ -49,7 +49,6 @@ def open_feed(
 
 def _synthetic_feed(scenario: Scenario) -> Feed:
     data = scenario.data
-    start = {} if data.start is None else {"start_ns": data.start}
     made = synthetic_dataset(
         data.profile,
         scenario.seed,
@@ -57,7 +56,7 @@ def _synthetic_feed(scenario: Scenario) -> Feed:
         users=scenario.flow.users,
         duration_ns=int(data.hours * 3600) * 10**9,
         step_ns=data.step,
-        **start,
+        start_ns=DEFAULT_START_NS if data.start is None else data.start,
     )
     if scenario.flow.source == "dataset":
         raise InvalidInput(
