@@ -91,7 +91,7 @@ def _file(core: Core, account: HlAccount, slack: Decimal, room: Decimal, step: D
             rate = step * state.spec.tiers.rates[-1]
             legs.append(CrossLeg(name, size, abs(size), state.mark, rate))
     # A loss limit already passed no longer needs watching: only the ratio can get worse.
-    core.account_index.put_cross(account, min(slack, room) if room > 0 else slack, legs)
+    core.account_index.put_cross(account, min(slack, room) if room >= 0 else slack, legs)
 
 
 def _set_level(core: Core, account: HlAccount, level: str, ratio: Decimal) -> None:

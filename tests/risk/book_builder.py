@@ -245,3 +245,22 @@ def changes(desk: Desk, act) -> dict[str, Decimal]:
     names = [*before, *(name for name in after if name not in before)]
     deltas = {name: after.get(name, D(0)) - before.get(name, D(0)) for name in names}
     return {name: delta for name, delta in deltas.items() if delta}
+
+
+def wide_desk(risk=None, **users):
+    """Make a desk where marks may jump and any size is INTERNAL under normal mode."""
+    settings = settings_with(
+        {**UNLIMITED, "price_sanity_limit": D(10), **(risk or {})}, normal_threshold=D("1e9")
+    )
+    desk = Desk(settings)
+    for user, amount in users.items():
+        desk.deposit(user, amount)
+    return desk
+
+
+def to_hl(desk, user, symbol, side, size, **fields):
+    """Open at Hyperliquid although the size is internal: through a slow channel."""
+    desk.channel(True, SECOND_NS)
+    position = desk.open_on_hl(user, symbol, side, size, **fields)
+    desk.channel(True, 0)
+    return position

@@ -12,26 +12,7 @@ from risk.events import (
     VenueOrderRequested,
 )
 from risk.settings import SECOND_NS
-from tests.risk.book_builder import CROSS, UNLIMITED, D, Desk, changes, money, of, one, settings_with
-
-
-def wide_desk(risk=None, **users):
-    """Make a desk where marks may jump and any size is INTERNAL under normal mode."""
-    settings = settings_with(
-        {**UNLIMITED, "price_sanity_limit": D(10), **(risk or {})}, normal_threshold=D("1e9")
-    )
-    desk = Desk(settings)
-    for user, amount in users.items():
-        desk.deposit(user, amount)
-    return desk
-
-
-def to_hl(desk, user, symbol, side, size, **fields):
-    """Open at Hyperliquid although the size is internal: through a slow channel."""
-    desk.channel(True, SECOND_NS)
-    position = desk.open_on_hl(user, symbol, side, size, **fields)
-    desk.channel(True, 0)
-    return position
+from tests.risk.book_builder import CROSS, D, changes, money, of, one, to_hl, wide_desk
 
 
 def test_worked_example_isolated_liquidation_price_72911_39():
