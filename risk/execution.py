@@ -6,11 +6,12 @@ from decimal import Decimal
 from risk.account import free_collateral
 from risk.core import Core
 from risk.events import OrderCancelled, OrderRested, OrderRouted, RouteReason, Source
-from risk.external import open_hold, send_close, send_open
+from risk.external import open_hold, send_open
+from risk.external_close import send_close
 from risk.house_accounts import trading_opens_allowed
 from risk.inputs import MarginMode, OrderSubmitted, OrderType
 from risk.internal import close_internal, fee_rate, open_internal
-from risk.ledger import RISK_RESERVE
+from risk.ledger import RISK_RESERVE, ZERO
 from risk.margin import max_leverage
 from risk.numbers import round_money
 from risk.routing import HouseState, RouteDecision, decide, forced_reason, split
@@ -109,58 +110,70 @@ def close_positions(core: Core, user: User, command: OrderSubmitted, size: Decim
     else:
         against = [p for p in user.open_on(command.symbol) if p.side == -command.side]
     left = size
+    forwarded: list[tuple[Position, Decimal]] = []
     for position in against:
         part = min(left, closable(position))
-        if not part:
-            continue
-        if user.position(position.position_id) is position:
-            _close(core, user, position, command, part, terms)
+        if part and user.position(position.position_id) is position:
+            if position.source is Source.INTERNAL:
+                _close_internal(core, user, position, command, part, terms)
+            else:
+                forwarded.append((position, part))
         left -= part
         if not left:
             break
+    if forwarded:
+        _close_external(core, user, forwarded, command, terms)
     return left
 
 
-def _close(
-    core: Core,
-    user: User,
-    position: Position,
-    command: OrderSubmitted,
-    size: Decimal,
-    terms: Terms,
+def _close_internal(
+    core: Core, user: User, position: Position, command: OrderSubmitted, size: Decimal, terms: Terms
 ) -> None:
-    state = core.symbols[position.symbol]
-    notional = size * state.mark
-    decision = RouteDecision(position.source, RouteReason.POSITION_SOURCE, None)
-    _record(core, command.order_id, command, state, notional, decision)
-    if position.source is Source.INTERNAL:
-        close_internal(
-            core,
-            user,
-            position,
-            order_id=command.order_id,
-            size=size,
-            price=terms.price,
-            reference=terms.price,
-            maker=terms.touched,
-        )
-        return
-    if not core.channel.connected or core.hl_halted:
-        core.refuse(command, "HL_DOWN", "the position is on Hyperliquid, which cannot be reached now")
-        return
-    if notional < core.risk.hl_min_notional:
-        core.refuse(command, "HL_MIN_NOTIONAL", f"closes {notional} USDC, under {core.risk.hl_min_notional}")
-        return
-    send_close(
+    _record_close(core, command, size, Source.INTERNAL)
+    close_internal(
         core,
         user,
         position,
         order_id=command.order_id,
         size=size,
-        purpose=Purpose.CLOSE,
-        cap=core.risk.hl_slippage_cap,
-        limit_price=terms.limit,
+        price=terms.price,
+        reference=terms.price,
+        maker=terms.touched,
     )
+
+
+def _close_external(
+    core: Core,
+    user: User,
+    parts: list[tuple[Position, Decimal]],
+    command: OrderSubmitted,
+    terms: Terms,
+) -> None:
+    """Forward the close of HYPERLIQUID positions as one order, so that only their sum need reach HL's minimum."""
+    size = sum((part for _, part in parts), ZERO)
+    notional = _record_close(core, command, size, Source.HYPERLIQUID)
+    if not core.channel.connected or core.hl_halted:
+        core.refuse(command, "HL_DOWN", "the position is on Hyperliquid, which cannot be reached now")
+    elif notional < core.risk.hl_min_notional:
+        core.refuse(command, "HL_MIN_NOTIONAL", f"closes {notional} USDC, under {core.risk.hl_min_notional}")
+    else:
+        send_close(
+            core,
+            user,
+            parts,
+            order_id=command.order_id,
+            purpose=Purpose.CLOSE,
+            cap=core.risk.hl_slippage_cap,
+            limit_price=terms.limit,
+        )
+
+
+def _record_close(core: Core, command: OrderSubmitted, size: Decimal, source: Source) -> Decimal:
+    state = core.symbols[command.symbol]
+    notional = size * state.mark
+    decision = RouteDecision(source, RouteReason.POSITION_SOURCE, None)
+    _record(core, command.order_id, command, state, notional, decision)
+    return notional
 
 
 def _record(

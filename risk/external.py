@@ -2,23 +2,19 @@
 
 from decimal import Decimal
 
-from risk.account import cash, hold, refile_cross, refile_isolated, release, settle_deficit, settle_funding
+from risk.account import cash, hold, refile_cross, release, settle_deficit, settle_funding
 from risk.core import Core
-from risk.deviation import DayGrade, DeviationGrade, deviation
 from risk.events import (
-    AlertLevel,
-    DeviationLogged,
     FillAction,
     OrderCancelled,
     OrderFilled,
-    PositionClosed,
     PositionOpened,
     Source,
     VenueCancelRequested,
 )
 from risk.inputs import HlAccount, MarginMode, VenueFilled
-from risk.internal import add_position, reduce_position, refile, take_share
-from risk.ledger import BUILDER_INCOME, HL_TRADING, RISK_RESERVE, ZERO, Entry, isolated_margin, move
+from risk.internal import add_position, refile
+from risk.ledger import BUILDER_INCOME, HL_TRADING, ZERO, Entry, isolated_margin, move
 from risk.numbers import round_money
 from risk.state import Order, Position, Purpose, SymbolState, User, VenueOrder
 
@@ -78,41 +74,6 @@ def send_open(
     return cloid
 
 
-def send_close(
-    core: Core,
-    user: User,
-    position: Position,
-    *,
-    order_id: str,
-    size: Decimal,
-    purpose: Purpose,
-    cap: Decimal,
-    limit_price: Decimal | None = None,
-    keeps_margin: bool = False,
-) -> None:
-    """Send the close of (part of) a HYPERLIQUID position: immediate-or-cancel, never reduce-only (§3)."""
-    state = core.symbols[position.symbol]
-    position.closing += size
-    order = VenueOrder(
-        core.new_cloid(order_id),
-        HlAccount.TRADING,
-        purpose,
-        position.symbol,
-        -position.side,
-        size,
-        state.mark,
-        order_id,
-        user.name,
-        position_id=position.position_id,
-        margin_mode=position.margin_mode,
-        cap_share=cap,
-        keeps_margin=keeps_margin,
-        triggered_ns=state.mark_ts,
-    )
-    core.send(order, limit_price or capped_price(state, -position.side, cap))
-    refile(core, user, position)
-
-
 def request_cancel(core: Core, order: VenueOrder) -> None:
     """Ask the shell to cancel a resting order of ours, once."""
     if not order.cancel_sent:
@@ -125,7 +86,7 @@ def filled_open(core: Core, order: VenueOrder, fill: VenueFilled) -> None:
     user = core.users[order.user]
     state = core.symbols[order.symbol]
     notional = fill.price * fill.size
-    left = order.size - order.filled
+    left = order.left
     released = order.hold if fill.size == left else round_money(order.hold * fill.size / left)
     order.hold -= released
     release(core, user, released, order.order_id)
@@ -151,7 +112,7 @@ def filled_open(core: Core, order: VenueOrder, fill: VenueFilled) -> None:
     if waiting is not None:
         waiting.left -= fill.size
     core.track(position, fill.size, notional)
-    _emit_fill(core, position, order, fill, fill.fee + builder, FillAction.OPEN, ZERO)
+    emit_fill(core, position, order, fill, fill.fee + builder, FillAction.OPEN, ZERO)
     core.emit(
         PositionOpened(
             position.position_id,
@@ -204,110 +165,6 @@ def _position_of(core: Core, user: User, order: VenueOrder, state: SymbolState) 
     return position
 
 
-def filled_close(core: Core, order: VenueOrder, fill: VenueFilled) -> None:
-    """Book a fill of a user's close or liquidation at its receipt (§3, §4)."""
-    user = core.users[order.user]
-    position = core.positions[order.position_id or 0]
-    settle_funding(core, position)
-    cost, margin = take_share(position, fill.size)
-    pnl = round_money(position.side * (fill.price * fill.size - cost))
-    liquidation = order.purpose is Purpose.LIQUIDATION
-    wanted = order.purpose is Purpose.CLOSE  # no builder fee on what we had to close
-    builder = round_money(fill.price * fill.size * core.risk.builder_fee_rate) if wanted else ZERO
-    position.closing -= fill.size
-    order.filled += fill.size
-    order.notional += fill.price * fill.size
-    order.cost_closed += cost
-    core.user_hl_result += pnl - fill.fee
-    if position.isolated:
-        builder = _settle_isolated(core, user, position, order, pnl - fill.fee, margin, builder)
-    else:
-        core.ledger.post(
-            core.now,
-            "close",
-            order.order_id,
-            (
-                *move(HL_TRADING, user.cash_account, pnl),
-                *move(user.cash_account, HL_TRADING, fill.fee),
-                *move(user.cash_account, BUILDER_INCOME, builder),
-            ),
-        )
-    reduce_position(core, user, position, fill.size, cost)
-    action = FillAction.LIQUIDATION if liquidation else FillAction.CLOSE
-    _emit_fill(core, position, order, fill, fill.fee + builder, action, pnl)
-    core.emit(
-        PositionClosed(
-            position.position_id,
-            core.now,
-            user.name,
-            position.symbol,
-            position.side,
-            fill.size,
-            position.size,
-            fill.price,
-            pnl,
-            Source.HYPERLIQUID,
-            liquidation,
-        )
-    )
-    _after_close(core, user, position, order, pnl)
-
-
-def _settle_isolated(
-    core: Core,
-    user: User,
-    position: Position,
-    order: VenueOrder,
-    result: Decimal,
-    margin: Decimal,
-    builder: Decimal,
-) -> Decimal:
-    """Settle an isolated close of ``result`` = PnL − HL's fee out of the margin; return the builder fee taken.
-
-    What exceeds the position's margin is bad debt. A liquidation's left-over margin goes to the reserve.
-    """
-    account = isolated_margin(position.position_id)
-    whole = position.margin
-    if order.keeps_margin:
-        margin = -min(result, ZERO)
-    taken = min(whole, max(margin, -result))
-    bad_debt = max(ZERO, -result - taken)
-    left = taken + result + bad_debt
-    builder = min(builder, left)
-    liquidation = order.purpose is Purpose.LIQUIDATION
-    heir = account if order.keeps_margin else RISK_RESERVE if liquidation else user.cash_account
-    core.ledger.post(
-        core.now,
-        "liquidation" if liquidation else "close",
-        order.order_id,
-        (
-            *move(account, heir, left - builder),
-            *move(account, BUILDER_INCOME, builder),
-            *move(account, HL_TRADING, taken - left),
-        ),
-    )
-    position.margin -= taken - left if order.keeps_margin else taken
-    if bad_debt:
-        core.ledger.absorb(core.now, order.order_id, bad_debt, HL_TRADING)
-    order.bad_debt += bad_debt
-    order.margin_zeroed += ZERO if order.keeps_margin else taken
-    return builder
-
-
-def _after_close(core: Core, user: User, position: Position, order: VenueOrder, pnl: Decimal) -> None:
-    if position.isolated:
-        if position.size:
-            refile_isolated(core, position)
-        else:
-            core.ledger.forget(isolated_margin(position.position_id))
-    else:
-        if pnl < 0:
-            user.cross_losses.append((Source.HYPERLIQUID, -pnl))
-        settle_deficit(core, user, order.order_id, Source.HYPERLIQUID)
-    if user.cross or not position.isolated:
-        refile_cross(core, user)
-
-
 def ended_open(core: Core, order: VenueOrder, refused: bool, reason: str) -> None:
     """Release what an opening order did not use, and say what became of its remainder."""
     user = core.users[order.user]
@@ -316,67 +173,21 @@ def ended_open(core: Core, order: VenueOrder, refused: bool, reason: str) -> Non
     if _waiting(core, order) is not None:
         del user.orders[order.order_id]
         del core.orders[order.order_id]
-    left = order.size - order.filled
-    if left:
-        why = "REFUSED_BY_HL" if refused else "CANCELLED" if order.cancel_sent else "UNFILLED"
-        core.emit(
-            OrderCancelled(
-                order.order_id, core.now, user.name, order.symbol, left, f"{why}: {reason}" if reason else why
-            )
-        )
+    tell_unfilled(core, order, refused, reason)
     if user.cross:
         refile_cross(core, user)
 
 
-def ended_close(core: Core, order: VenueOrder, refused: bool, reason: str) -> None:
-    """Free what a close left open and log its deviation from the price it was decided at (§3)."""
-    user = core.users[order.user]
-    position = core.positions.get(order.position_id or 0)
-    left = order.size - order.filled
-    if position is not None and left:
-        position.closing -= left
-        refile(core, user, position)
-    if left and order.purpose is Purpose.CLOSE:
-        why = "REFUSED_BY_HL" if refused else "UNFILLED"
-        core.emit(
-            OrderCancelled(
-                order.order_id, core.now, user.name, order.symbol, left, f"{why}: {reason}" if reason else why
-            )
-        )
-    if order.filled:
-        _log_deviation(core, order)
+def tell_unfilled(core: Core, order: VenueOrder, refused: bool, reason: str) -> None:
+    """Record that a part of a user's order found nothing at the venue."""
+    if not order.left:
+        return
+    why = "REFUSED_BY_HL" if refused else "CANCELLED" if order.cancel_sent else "UNFILLED"
+    text = f"{why}: {reason}" if reason else why
+    core.emit(OrderCancelled(order.order_id, core.now, order.user, order.symbol, order.left, text))
 
 
-def _log_deviation(core: Core, order: VenueOrder) -> None:
-    state = core.symbols[order.symbol]
-    found = deviation(
-        -order.side, order.mark, order.notional / order.filled, order.filled, order.cost_closed, core.risk
-    )
-    if found.grade is not None:
-        core.emit(
-            DeviationLogged(
-                order.position_id or 0,
-                core.now,
-                order.symbol,
-                round_money(found.xbit_pnl),
-                round_money(found.actual_pnl),
-                round_money(found.deviation),
-                round_money(found.rate),
-                found.grade,
-            )
-        )
-    if found.grade is DeviationGrade.ALERT:
-        core.alert(AlertLevel.ALERT, "DEVIATION", order.symbol, found.rate, "rate of one close")
-    elif found.grade is DeviationGrade.CRITICAL:
-        state.hl_halted = True
-        core.guard_changed("HL_HALT", order.symbol, "OPEN", found.rate)
-        core.alert(AlertLevel.P0, "DEVIATION", order.symbol, found.rate, "rate of one close; HL opens halted")
-    for grade in core.deviation_day.add(core.now, found.deviation, core.risk):
-        level = AlertLevel.CRITICAL if grade is DayGrade.CRITICAL else AlertLevel.ALERT
-        core.alert(level, f"DEVIATION_DAY_{grade}", "", core.deviation_day.total, "sum of the UTC day")
-
-
-def _emit_fill(
+def emit_fill(
     core: Core,
     position: Position,
     order: VenueOrder,
@@ -385,6 +196,7 @@ def _emit_fill(
     action: FillAction,
     pnl: Decimal,
 ) -> None:
+    """Record a fill of a user at Hyperliquid."""
     core.emit(
         OrderFilled(
             core.next_fill_id,

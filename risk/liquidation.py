@@ -13,7 +13,7 @@ from risk.account import (
 )
 from risk.core import Core
 from risk.events import AlertLevel, PositionLiquidated, Source
-from risk.external import send_close
+from risk.external_close import send_close
 from risk.inputs import MarginMode
 from risk.internal import liquidate_internal, refile
 from risk.ledger import ZERO
@@ -100,9 +100,8 @@ def _close(core: Core, user: User, position: Position, size: Decimal, cap: Decim
         send_close(
             core,
             user,
-            position,
+            [(position, size)],
             order_id=f"liquidation:{position.position_id}",
-            size=size,
             purpose=Purpose.LIQUIDATION,
             cap=cap,
             keeps_margin=position.isolated and size < position.size,
@@ -143,9 +142,13 @@ def retry(core: Core) -> None:
     while core.liquidation_retries and core.liquidation_retries[0][0] <= core.now:
         _, position_id = heapq.heappop(core.liquidation_retries)
         position = core.positions.get(position_id)
-        if position is not None:
-            position.retry_ns = None
-            refile(core, core.users[position.user], position)
+        if position is None:
+            continue
+        position.retry_ns = None
+        if position.isolated:
+            refile_isolated(core, position)
+        else:
+            confirm_cross(core, core.users[position.user])
 
 
 def _send_again(core: Core, user: User, position: Position, order: VenueOrder, refused: bool) -> None:
@@ -158,7 +161,7 @@ def _send_again(core: Core, user: User, position: Position, order: VenueOrder, r
         _try_later(core, user, position)
         return
     cap = min(order.cap_share * risk.liquidation_cap_widening, risk.liquidation_widest_cap)
-    _close(core, user, position, min(order.size - order.filled, position.size), cap)
+    _close(core, user, position, min(order.left, position.size), cap)
 
 
 def ended_liquidation(core: Core, order: VenueOrder, refused: bool) -> None:
@@ -189,7 +192,7 @@ def ended_liquidation(core: Core, order: VenueOrder, refused: bool) -> None:
                 order.bad_debt,
             )
         )
-    left = order.size - order.filled
+    left = order.left
     if position is not None and left and (position.isolated or cross_under_water(core, user)):
         _send_again(core, user, position, order, refused)
     elif order.margin_mode is MarginMode.CROSS:

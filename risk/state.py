@@ -100,6 +100,14 @@ class VenueOrder:
     triggered_ns: int = 0
     resting: bool = False
     cancel_sent: bool = False
+    legs: list["VenueOrder"] = field(
+        default_factory=list
+    )  # of a close of several positions, in order of fill
+
+    @property
+    def left(self) -> Decimal:
+        """Return the size not filled yet."""
+        return self.size - self.filled
 
 
 @dataclass(slots=True)

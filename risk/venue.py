@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from risk import external, hedge_desk, house_accounts, liquidation
+from risk import external, external_close, hedge_desk, house_accounts, liquidation
 from risk.checks import finite, positive
 from risk.core import Core
 from risk.errors import InvalidInput
@@ -19,19 +19,21 @@ def filled(core: Core, fill: VenueFilled) -> None:
     for name in ("price", "size"):
         positive(name, getattr(fill, name))
     finite("fee", fill.fee)
-    if fill.size > order.size - order.filled:
-        raise InvalidInput(
-            f"size was {fill.size}; order {fill.cloid} has {order.size - order.filled} left to fill"
-        )
+    if fill.size > order.left:
+        raise InvalidInput(f"size was {fill.size}; order {fill.cloid} has {order.left} left to fill")
     fill = replace(fill, fee=round_money(fill.fee))
     if order.purpose is Purpose.OPEN:
         external.filled_open(core, order, fill)
     elif order.purpose is Purpose.HEDGE:
         hedge_desk.filled_hedge(core, order, fill)
-    elif order.purpose is Purpose.TAKEOVER or order.position_id not in core.positions:
-        house_accounts.filled_takeover(core, order, fill)  # its position was settled with our lost account
+    elif order.purpose is Purpose.TAKEOVER:
+        house_accounts.filled_takeover(core, order, fill)
     else:
-        external.filled_close(core, order, fill)
+        for leg, part in external_close.split_fill(order, fill):
+            if leg.position_id in core.positions:
+                external_close.filled_close(core, leg, part)
+            else:  # its position was settled with our lost account
+                house_accounts.filled_takeover(core, leg, part)
 
 
 def ended(core: Core, end: VenueOrderEnded) -> None:
@@ -43,10 +45,13 @@ def ended(core: Core, end: VenueOrderEnded) -> None:
     if order.purpose is Purpose.OPEN:
         external.ended_open(core, order, end.refused, end.reason)
     elif order.purpose is Purpose.CLOSE:
-        external.ended_close(core, order, end.refused, end.reason)
+        for leg in order.legs:
+            external_close.ended_close(core, leg)
+        external.tell_unfilled(core, order, end.refused, end.reason)
     elif order.purpose is Purpose.LIQUIDATION:
-        external.ended_close(core, order, end.refused, end.reason)
-        liquidation.ended_liquidation(core, order, end.refused)
+        for leg in order.legs:  # the one
+            external_close.ended_close(core, leg)
+            liquidation.ended_liquidation(core, leg, end.refused)
     elif order.purpose is Purpose.HEDGE:
         hedge_desk.ended_hedge(core, order)
 
@@ -95,4 +100,4 @@ def _settle_at_mark(core: Core, position: Position) -> None:
     )
     position.closing += position.size
     fill = VenueFilled(core.now, order.cloid, state.mark, position.size, ZERO)
-    external.filled_close(core, order, fill)
+    external_close.filled_close(core, order, fill)

@@ -18,7 +18,7 @@ from risk.events import (
 )
 from risk.inputs import HlAccount, VenueFilled
 from risk.settings import DAY_NS
-from tests.risk.book_builder import CROSS, D, Desk, changes, of, one
+from tests.risk.book_builder import CROSS, D, Desk, changes, of, one, settings_with
 
 
 @pytest.fixture
@@ -97,6 +97,30 @@ def test_an_own_close_settles_at_the_receipt_with_both_fees(desk):
         "hl_trading": D("-81.955"),  # the account gained 100 and paid the fee
         "builder_income": D("8.02"),
     }
+
+
+def test_one_order_closes_several_positions_at_hyperliquid_oldest_first(desk):
+    first = desk.open_on_hl("ann", "ETH", 1, 10, leverage=10)
+    second = desk.open_on_hl("ann", "ETH", 1, 10, leverage=10)
+    close = sent_by(desk.order("ann", "ETH", -1, 15, reduce_only=True))
+    assert close.size == 15
+    events = desk.fill(close, 4010, size=12, fee=D("12"))
+    fills = [event for event in events if isinstance(event, OrderFilled)]
+    assert [(fill.position_id, fill.size) for fill in fills] == [(first, 10), (second, 2)]
+    assert sum(fill.fee for fill in fills) == D("12") + D("0.0002") * 12 * 4010
+    assert one(events, OrderCancelled).size_left == 3
+    assert desk.book.positions[second].size == 8
+    assert desk.book.positions[second].closing == 0
+
+
+def test_only_the_whole_of_a_close_need_reach_hyperliquids_minimum():
+    desk = Desk(settings_with(normal_threshold=D(0)))
+    desk.deposit("ann", 1000)
+    for _ in range(2):
+        desk.open_on_hl("ann", "ETH", 1, D("0.004"), leverage=10)
+    refused = one(desk.order("ann", "ETH", -1, D("0.002"), reduce_only=True), OrderRefused)
+    assert refused.code == "HL_MIN_NOTIONAL"
+    assert sent_by(desk.order("ann", "ETH", -1, D("0.005"), reduce_only=True)).size == D("0.005")
 
 
 def test_a_close_is_never_larger_than_what_is_not_already_on_its_way(desk):
