@@ -57,14 +57,22 @@ def bar_path(bars: pa.Table, bar_ns: int) -> pa.Table:
     return pa.table({"ts": (ts_open[:, None] + offsets).ravel(), "mark": prices}, MARKS)
 
 
-def quotes_around(marks: pa.Table, spec: SymbolSpec, model: QuoteModel) -> pa.Table:
-    """Return QUOTES on Hyperliquid's price grid around MARKS: bid rounded down, ask up, at least one tick."""
+def quotes_around(
+    marks: pa.Table, spec: SymbolSpec, model: QuoteModel, traded: np.ndarray | None = None
+) -> pa.Table:
+    """Return QUOTES on Hyperliquid's price grid around MARKS: bid rounded down, ask up, at least one tick.
+
+    Where ``traded`` (one truth per mark) the mark is itself the price of a trade, so that both sides could
+    be had at it: bid and ask meet there.
+    """
     mids = marks["mark"].to_numpy()
-    half = model.spread_bps / 20_000
+    traded = np.zeros(mids.shape, dtype=bool) if traded is None else traded
+    half = np.where(traded, 0.0, model.spread_bps / 20_000)
     bid = floor_prices(mids * (1 - half), spec.price_decimals)
     ask = ceil_prices(mids * (1 + half), spec.price_decimals)
     tick = 10.0**-spec.price_decimals
-    ask = np.where(ask - bid < tick / 2, ceil_prices(bid + tick, spec.price_decimals), ask)
+    narrow = ~traded & (ask - bid < tick / 2)
+    ask = np.where(narrow, ceil_prices(bid + tick, spec.price_decimals), ask)
     lot = float(spec.lot)
     sizes = np.maximum(np.floor(model.depth_notional / mids / lot), 1) * lot
     columns = {"ts": marks["ts"], "bid": bid, "ask": ask, "bid_size": sizes, "ask_size": sizes}

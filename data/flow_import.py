@@ -98,6 +98,7 @@ def orders_from_fills(
         rows.append(_order(parts, leverage, margin_mode, makers) | {"source_effect": effect})
         for i in members:
             order_ids[i] = parts[0].fill_id
+    rows.sort(key=lambda row: row["ts"])  # stable: makers come before the others of their second
     accounting = {
         "fill_id": [fill.fill_id for fill in plain],
         "ts": [fill.ts for fill in plain],
@@ -176,7 +177,8 @@ def _order(
     rests = not first.taker and makers == "limit"
     return {
         "order_id": first.fill_id,
-        "ts": first.ts,
+        # A maker was waiting when the trade came, so the order stands before the print of its second.
+        "ts": first.ts - 1 if rests else first.ts,
         "user": first.user,
         "symbol": first.symbol,
         "intent": "NET",

@@ -20,7 +20,7 @@ from data.storage import replaced_directory, sha256_of, write_json, write_table
 from risk.errors import InvalidInput
 from venues.hyperliquid.specs import Snapshot, bundled_meta
 
-RECIPE_VERSION = 1  # raise when a recipe's outcome changes: datasets built by older ones are built again
+RECIPE_VERSION = 2  # raise when a recipe's outcome changes: datasets built by older ones are built again
 RECIPE_FILE = "recipe.json"
 DAY_NS = 24 * HOUR_NS
 
@@ -85,7 +85,7 @@ def _flow_2023(build: Build) -> None:
     start, end = imported.flow.span
     for symbol in imported.flow.symbols:
         build.progress(f"{symbol}: prints and bars")
-        marks = marks_from_fills(fills, symbol, NO_CUSTOMERS)
+        prints = marks = marks_from_fills(fills, symbol, NO_CUSTOMERS)
         sources = [flow_sources[0]]
         name, unit = f"binance/{BINANCE.get(symbol)}-5m.parquet", "5m"
         foreign = (build.history / name).is_file()
@@ -101,7 +101,9 @@ def _flow_2023(build: Build) -> None:
             marks = fill_between(marks, path, BAR_NS[unit] // POINTS_PER_BAR, scaled=foreign)
         marks = _between(marks, start - DAY_NS, end + DAY_NS)
         spec = build.catalog.specs[symbol]
-        build.catalog.write_market(symbol, quotes_around(marks, spec, QUOTES_2023), marks, sources)
+        traded = np.isin(marks["ts"].to_numpy(), prints["ts"].to_numpy())
+        quotes = quotes_around(marks, spec, QUOTES_2023, traded)
+        build.catalog.write_market(symbol, quotes, marks, sources)
         name = f"binance/{BINANCE.get(symbol)}-funding-8h.parquet"
         if (build.history / name).is_file():
             _funding(build, symbol, name, start - DAY_NS, end + DAY_NS)

@@ -98,3 +98,10 @@ def test_quotes_lie_on_the_grid_around_the_mark(prices, spread_bps):
 def test_an_impossible_quote_model_is_refused(values):
     with pytest.raises(InvalidInput, match="it must be"):
         QuoteModel(*values)
+
+
+def test_a_mark_that_was_traded_is_the_price_of_both_sides() -> None:
+    marks = pa.table({"ts": [1, 2], "mark": [20_000.0, 20_000.0]}, MARKS)
+    quotes = quotes_around(marks, BTC, QuoteModel(10, 50_000), np.array([True, False]))
+    assert (quotes["bid"][0].as_py(), quotes["ask"][0].as_py()) == (20_000.0, 20_000.0)
+    assert (quotes["bid"][1].as_py(), quotes["ask"][1].as_py()) == (19_990.0, 20_010.0)

@@ -15,7 +15,7 @@ from risk.errors import InvalidInput
 
 def fill(number, **values):
     return {
-        "fill_id": f"f{number}", "ts": 1, "user": "u", "symbol": "ARB", "side": "BUY", "price": 1.25,
+        "fill_id": f"f{number}", "ts": 1_001, "user": "u", "symbol": "ARB", "side": "BUY", "price": 1.25,
         "size": 2.0, "taker": True, "liquidation": False,
     } | values  # fmt: skip
 
@@ -27,7 +27,7 @@ def table(*rows):
 FILL_LISTS = st.lists(
     st.fixed_dictionaries(
         {
-            "ts": st.integers(1, 4),
+            "ts": st.integers(1_001, 1_004),
             "user": st.sampled_from(["u", "v", "liquidator"]),
             "symbol": st.sampled_from(["ARB", "BTC"]),
             "side": st.sampled_from(["BUY", "SELL"]),
@@ -75,9 +75,17 @@ def test_every_fill_is_accounted_for_and_sizes_add_up(fills, makers, merge):
     validate(Flow(imported.orders, FLOW_TRANSFERS.empty_table()))
 
 
+def test_a_makers_order_waits_before_the_trade_that_filled_it():
+    fills = table(fill(1), fill(2, taker=False, side="SELL"))
+    orders = orders_from_fills(fills, leverage=5).orders.to_pylist()
+    assert [(o["order_id"], o["ts"], o["type"]) for o in orders] == [
+        ("f2", 1_000, "LIMIT"), ("f1", 1_001, "MARKET"),
+    ]  # fmt: skip
+
+
 def test_fills_of_one_second_become_one_order_at_their_average_price():
     fills = table(
-        fill(1, price=1.0, size=0.1), fill(2, side="SELL"), fill(3, price=2.0, size=0.3), fill(4, ts=2)
+        fill(1, price=1.0, size=0.1), fill(2, side="SELL"), fill(3, price=2.0, size=0.3), fill(4, ts=1_002)
     )
     orders = orders_from_fills(fills, leverage=5).orders.to_pylist()
     assert [(o["order_id"], o["side"], o["size"], o["ref_price"]) for o in orders] == [
