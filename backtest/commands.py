@@ -37,7 +37,6 @@ _COMPARED = {
     "Largest total exposure, USDC": ("exposure", "largest_total"),
     "Liquidations": ("liquidations", "count"),
     "Liquidated notional, USDC": ("liquidations", "notional"),
-    "Bad debt, USDC": ("liquidations", "bad_debt"),
     "Routing decisions": ("routing", "orders"),
     "Mode switches": ("modes", "count"),
     "Breaker openings": ("guards", "breaker_openings"),

@@ -72,8 +72,8 @@ def house_pnl(connection: DuckDBPyConnection) -> dict[str, Decimal]:
     found = dict.fromkeys(COMPONENTS, Decimal(0)) | {row["component"]: row["amount"] for row in booked}
     found["hedge_fees"] += slippage
     found["hedge_slippage"] = -slippage
-    found["unrealised_internal"] = _single(connection, "select arg_max(house_unrealised, ts) from house")
-    found["unrealised_hedge"] = _single(connection, "select arg_max(hedge_unrealised, ts) from house")
+    found["unrealised_internal"] = _single(connection, "select last(house_unrealised) from house")
+    found["unrealised_hedge"] = _single(connection, "select last(hedge_unrealised) from house")
     return found | {"total": sum(found.values(), Decimal(0))}
 
 

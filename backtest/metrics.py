@@ -70,7 +70,7 @@ def _solvency(connection: DuckDBPyConnection) -> Metrics:
     """
     found = _one(
         connection,
-        f"""select arg_max(solvency, ts) as last, min(solvency) as lowest, arg_min(ts, solvency) as lowest_ts,
+        f"""select (select last(solvency) from house) as last, min(solvency) as lowest, arg_min(ts, solvency) as lowest_ts,
             coalesce(max(drawdown), 0) as max_drawdown, arg_max(ts, drawdown) as max_drawdown_ts from ({path})""",
     )
     return found | {"solvent": found["lowest"] is None or found["lowest"] >= 0}
@@ -159,14 +159,18 @@ def _hedging(connection: DuckDBPyConnection) -> Metrics:
 
 
 def _accounts(connection: DuckDBPyConnection) -> Metrics:
+    """Find the lowest margin ratios, at snapshots and whenever an account's level changed, and top-ups."""
     return {
         account: _one(
             connection,
-            f"""select min({account}_ratio) as lowest_ratio, arg_min(ts, {account}_ratio) as lowest_ratio_ts,
-                min({account}_equity) as lowest_equity, arg_max({account}_equity, ts) as last_equity,
-                (select coalesce(sum(-amount), 0) from journal
-                 where kind = 'top_up' and account = 'hl_{account}') as topped_up
-                from house""",
+            f"""select min(ratio) as lowest_ratio, arg_min(ts, ratio) as lowest_ratio_ts,
+                    (select min({account}_equity) from house) as lowest_equity,
+                    (select last({account}_equity) from house) as last_equity,
+                    (select coalesce(sum(-amount), 0) from journal
+                     where kind = 'top_up' and account = 'hl_{account}') as topped_up
+                from (select ts, {account}_ratio as ratio from house union all
+                      select ts, value from guards
+                      where guard = 'HL_{account.upper()}_MARGIN' and state <> 'NORMAL')""",
         )
         for account in ("trading", "hedge")
     }

@@ -65,7 +65,7 @@ def connect(tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
     A table with a column ``ts`` also has it as ``time`` (UTC).
     """
     connection = duckdb.connect()
-    # Sums of floats must not depend on how many threads shared the rows.
+    # Rows stay in the order they were recorded, and sums of floats do not depend on who shared them.
     connection.execute("set threads = 1")
     for name, table in tables.items():
         time = "make_timestamp_ns(ts) as time, " if "ts" in table.column_names else ""

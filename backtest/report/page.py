@@ -41,7 +41,7 @@ def render_report(scenario: Scenario, tables: Mapping[str, pa.Table], summary: M
         ),
         section(
             "Our Hyperliquid accounts",
-            "Equity over maintenance margin, logarithmic, at every snapshot with a position open.",
+            "Equity over maintenance margin, logarithmic, at every snapshot with a position open; cut off at 10 000 %.",
             plot("ratios", figures),
         ),
         section("Risk reserve", "Its balance after every entry.", plot("reserve", figures)),
@@ -150,7 +150,8 @@ def _liquidation_section(found: Mapping[str, Any], extra: Mapping[str, Any], fig
         for part in found["parts"]
     ]
     text = (
-        "Positions closed by force, over the mark. Latency runs in market time, from the mark to the close."
+        "Positions closed by force, over the mark. Latency runs in market time, from the mark to the close. "
+        "Bad debt here is that of isolated positions; that of cross accounts is in the house PnL above."
     )
     if not rows:
         return section("Liquidations", "There were none.")
@@ -248,7 +249,7 @@ def _people_sections(metrics: Mapping[str, Any]) -> str:
         "fees": "fees",
         "funding_paid": "funding paid",
         "liquidations": "liquidations",
-        "bad_debt": "bad debt",
+        "bad_debt": "isolated bad debt",
         "house_result": "house result",
     }
 

@@ -27,6 +27,7 @@ from backtest.report.traces import (
 )
 
 MOST_SYMBOLS = 6
+MOST_RATIO_PERCENT = 10_000  # a nearly empty account's ratio would squeeze all that matters
 
 
 def house_waterfall(house_pnl: Mapping[str, str]) -> Figure:
@@ -123,7 +124,7 @@ def coverage(table: pa.Table) -> Figure:
         "title": {"text": "%"},
         "overlaying": "y",
         "side": "right",
-        "rangemode": "tozero",
+        "range": [0, 150],
         "showgrid": False,
         "tickmode": "auto",
     }
@@ -138,8 +139,17 @@ def margin_ratios(house: pa.Table, thresholds: Sequence[tuple[str, float, str]])
         ("Hedge account", "hedge_ratio", VIOLET),
     ):
         ratios = thin(house.filter(pc.is_valid(house[column])), column)
-        traces.append(line(times(ratios), 100 * floats(ratios, column), name, colour, 1.6, unit="%"))
-    ticks = [digit * 10**power for power in range(2, 9) for digit in (1, 2, 5)]
+        traces.append(
+            line(
+                times(ratios),
+                np.minimum(100 * floats(ratios, column), MOST_RATIO_PERCENT),
+                name,
+                colour,
+                1.6,
+                unit="%",
+            )
+        )
+    ticks = [digit * 10**power for power in (2, 3, 4) for digit in (1, 2, 5)]
     axis = {"title": {"text": "equity / maintenance, %"}, "type": "log", "tickvals": ticks, "tickformat": ","}
     return figure(traces, 360, yaxis=axis) | {"lines": [rule(*each) for each in thresholds]}
 

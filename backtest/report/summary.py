@@ -27,7 +27,7 @@ def cards(scenario: Scenario, summary: Mapping[str, Any]) -> list[Card]:
     risk = scenario.risk
     solvency, pnl, liquidated = metrics["solvency"], metrics["house_pnl"], metrics["liquidations"]
     total, reserve = Decimal(pnl["total"]), metrics["reserve"]
-    bad_debt = Decimal(liquidated["bad_debt"])
+    bad_debt = -Decimal(pnl["bad_debt"])
     return [
         Card("House PnL", signed(total), "USDC", _client_line(pnl), "good" if total >= 0 else "bad"),
         Card(
@@ -107,7 +107,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
         f"Users {'lost' if client >= 0 else 'won'} {amount(abs(client))} USDC against it; hedges brought "
         f"{signed(Decimal(pnl['hedge_pnl']) + Decimal(pnl['unrealised_hedge']))} and cost {amount(-costs)}."
     )
-    bad_debt = Decimal(metrics["liquidations"]["bad_debt"])
+    bad_debt = -Decimal(pnl["bad_debt"])
     words.append(f"Bad debt came to {amount(bad_debt)} USDC." if bad_debt else "There was no bad debt.")
     for name, other in summary["counterfactuals"].items():
         difference = total - Decimal(other["house_pnl"]["total"])
@@ -156,12 +156,14 @@ def _client_line(pnl: Mapping[str, str]) -> str:
 
 def _ratio_card(label: str, account: Mapping[str, Any], topup: Decimal, critical: Decimal) -> Card:
     ratio = None if account["lowest_ratio"] is None else Decimal(account["lowest_ratio"])
-    tone = "good" if ratio is None or ratio >= topup else "bad" if ratio < critical else "warn"
+    topped_up = Decimal(account["topped_up"])
+    fine = ratio is None or (ratio >= topup and not topped_up)
+    tone = "good" if fine else "bad" if ratio is not None and ratio < critical else "warn"
     value = "–" if ratio is None else f"{100 * ratio:,.0f} %".replace(",", " ")
-    more = f"{when(account['lowest_ratio_ts'])}; topped up {amount(account['topped_up'])} USDC"
-    return Card(
-        f"{label}, lowest margin ratio", value, "", more if ratio is not None else "never in use", tone
-    )
+    more = f"at a snapshot, {when(account['lowest_ratio_ts'])}" if ratio is not None else "never in use"
+    if topped_up:
+        more = f"under {100 * topup:.0f} % before top-ups of {amount(topped_up)} USDC"
+    return Card(f"{label}, lowest margin ratio", value, "", more, tone)
 
 
 def _reserve_card(reserve: Mapping[str, Any], normal: Decimal, floor: Decimal) -> Card:
