@@ -135,7 +135,11 @@ class Book:
     def _config_changed(self, given: ConfigChanged) -> None:
         users.change_config(self._core, given)
         self._edges = {name: _edges_of(self._core.settings, name) for name in self._core.symbols}
+        # Other limits may ask for another mode, hedge or guard at the same exposure.
         self._core.narrowed.update(self._core.symbols)
+        self._core.touched.update(self._core.symbols)
+        self._core.accounts_touched.update(HlAccount)
+        self._core.hedge_requested = True
 
     def _follow_up(self) -> None:
         """Do what any input may have made due, in a fixed order."""
