@@ -70,8 +70,9 @@ def _solvency(connection: DuckDBPyConnection) -> Metrics:
     """
     found = _one(
         connection,
-        f"""select (select last(solvency) from house) as last, min(solvency) as lowest, arg_min(ts, solvency) as lowest_ts,
-            coalesce(max(drawdown), 0) as max_drawdown, arg_max(ts, drawdown) as max_drawdown_ts from ({path})""",
+        f"""select (select last(solvency) from house) as last, min(solvency) as lowest,
+            arg_min(ts, solvency) as lowest_ts, coalesce(max(drawdown), 0) as max_drawdown,
+            arg_max(ts, drawdown) as max_drawdown_ts from ({path})""",
     )
     return found | {"solvent": found["lowest"] is None or found["lowest"] >= 0}
 

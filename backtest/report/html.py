@@ -38,9 +38,17 @@ def plot(name: str, figures: Figures) -> str:
 
 
 def table(
-    head: Sequence[str], rows: Sequence[Sequence[Any]], *, text_columns: int = 1, sort: bool = False
+    head: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    text_columns: int = 1,
+    sort: bool = False,
+    red: bool = True,
 ) -> str:
-    """Make a table of texts, numbers, or (text, value to sort by); the first columns are text."""
+    """Make a table of texts, numbers, or (text, value to sort by); the first columns are text.
+
+    ``red`` marks negative numbers; ``sort`` lets a click on a heading sort.
+    """
 
     def cell(i: int, value: Any) -> str:
         text, key = (
@@ -48,7 +56,7 @@ def table(
             if isinstance(value, tuple)
             else (count(value) if isinstance(value, int) else str(value), str(value))
         )
-        kind = "text" if i < text_columns else "negative" if text.startswith("−") else ""
+        kind = "text" if i < text_columns else "negative" if red and text.startswith("−") else ""
         return f"<td class='{kind}' data-value='{escape(key)}'>{escape(text)}</td>"
 
     heads = "".join(

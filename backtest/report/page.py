@@ -221,8 +221,9 @@ def _alerts(guards: Mapping[str, Any]) -> str:
 def _toxicity_section(found: Mapping[str, Any], figures: Figures) -> str:
     text = (
         "How the mark moved after users' INTERNAL fills, signed to the user's side: above zero, keeping the order cost "
-        "the house. Means by notional with 95 % intervals, clustered by user (in the table by hour). A horizon finer "
-        "than the prices is left out; the later price is the first at or after the horizon."
+        "the house. Means by notional with 95 % intervals, clustered by user (in the table by hour); faint or bare "
+        "where too few traded for one. A horizon finer than the prices is left out; the later price is the first "
+        "at or after the horizon."
     )
     head = ["user", "notional, USDC", *(f"{horizon}, bps" for horizon in HORIZONS_NS)]
     rows = [
@@ -235,7 +236,7 @@ def _toxicity_section(found: Mapping[str, Any], figures: Figures) -> str:
         plot("horizons", figures),
         plot("sizes", figures),
         "<h3>Largest users</h3>",
-        table(head, rows, sort=True),
+        table(head, rows, sort=True, red=False),
     )
 
 

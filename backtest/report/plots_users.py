@@ -180,7 +180,8 @@ def _with_errors(x: list[str], found: Sequence[Any], name: str, colour: str) -> 
         "name": name,
         "x": [label for label, _ in known],
         "y": number([each["bps"] for _, each in known]),
-        "marker": {"color": colour},
+        # Faint where too few users traded for an interval.
+        "marker": {"color": colour, "opacity": [0.3 if each["high"] is None else 1.0 for _, each in known]},
         "error_y": {
             "type": "data",
             "array": [0 if each["high"] is None else each["high"] - each["bps"] for _, each in known],
