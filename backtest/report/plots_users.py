@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from backtest.report.series import floats, number, thin, times
+from backtest.report.series import MOST_POINTS, floats, number, thin, times
 from backtest.report.traces import (
     BLUE,
     GREY,
@@ -37,7 +37,8 @@ def liquidations(table: pa.Table, marks: pa.Table) -> Figure:
         traces.append(drawn | axis | {"legendgroup": "mark", "showlegend": i == 0})
         for source, colour in ROUTE_COLOURS.items():
             chosen = pc.and_(pc.equal(table["symbol"], symbol), pc.equal(table["source"], source))
-            hit = table.filter(chosen)
+            hit = table.filter(chosen).sort_by([("notional", "descending"), ("position_id", "ascending")])
+            hit = hit.slice(0, MOST_POINTS)
             traces.append(_bubbles(hit, largest, source, colour) | axis | {"showlegend": i == 0})
         layout[f"yaxis{axis_id(i)}"] = {
             "title": {"text": f"{symbol}<br>mark, USDC"},
