@@ -109,11 +109,12 @@ def verdict(summary: Mapping[str, Any]) -> str:
     )
     bad_debt = -Decimal(pnl["bad_debt"])
     words.append(f"Bad debt came to {amount(bad_debt)} USDC." if bad_debt else "There was no bad debt.")
+    compared = []
     for name, other in summary["counterfactuals"].items():
-        difference = total - Decimal(other["house_pnl"]["total"])
-        words.append(
-            f"That is {amount(abs(difference))} {'more' if difference >= 0 else 'less'} than with {name}."
-        )
+        gap = total - Decimal(other["house_pnl"]["total"])
+        compared.append(f"{amount(abs(gap))} {'more' if gap >= 0 else 'less'} than with {name}")
+    if compared:
+        words.append(f"That is {' and '.join(compared)}.")
     return " ".join(words)
 
 

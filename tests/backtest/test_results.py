@@ -4,6 +4,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from backtest.report.summary import verdict
 from backtest.results import Result, check_out, open_result, query, summarise, write_result
 from backtest.scenario_toml import dump_toml
 from risk.errors import InvalidInput
@@ -158,3 +159,16 @@ def test_names_from_outside_cannot_become_html(tmp_path: Path) -> None:
 
 def vars_of(facts: object) -> dict:
     return {name: getattr(facts, name) for name in facts.__slots__}  # type: ignore[attr-defined]
+
+
+def test_the_verdict_compares_with_the_runs_that_were_not() -> None:
+    run = made_run()
+    others = {
+        name: {"house_pnl": {"total": total}} for name, total in (("all of it", "1e6"), ("nothing", "-1e6"))
+    }
+    summary = summarise(run.scenario, run.tables, run.facts) | {"counterfactuals": others}
+    total = float(summary["metrics"]["house_pnl"]["total"])
+    less, more = (f"{gap:,.0f}".replace(",", " ") for gap in (1e6 - total, 1e6 + total))
+    assert verdict(summary).endswith(
+        f"That is {less} less than with all of it and {more} more than with nothing."
+    )
