@@ -2,7 +2,7 @@
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
@@ -46,7 +46,7 @@ from risk.inputs import (
     WithdrawalSubmitted,
 )
 from risk.ledger import ZERO
-from risk.market import SymbolSpec
+from risk.market import SymbolSpec, SymbolView
 from risk.modes import review_mode, set_mode
 from risk.routing import exposure_edges as mode_edges
 from risk.settings import Settings
@@ -93,23 +93,29 @@ class Book:
         self.opening_events = tuple(self._core.events)
         self._core.events.clear()
 
-    def handle(self, given: Input) -> tuple[Event, ...]:
+    def handle(self, given: Input, quiet: Sequence[SymbolView] = ()) -> tuple[Event, ...]:
         """Take one input and return what happened, in order.
 
-        Raises InvalidInput when the input can never be right, or its time lies before the last one's.
+        ``quiet`` are the views that changed since the last input without leaving their ``bands``: the market
+        the input is decided on. Raises InvalidInput when the input can never be right, or its time lies
+        before the last one's.
         """
         core = self._core
         if given.ts < core.now:
             raise InvalidInput(f"ts was {given.ts}; it must not lie before the last input's {core.now}")
-        before = core.now
+        before, breaker = core.now, core.breaker
         core.now = given.ts
-        breaker = core.breaker
-        if (
-            given.ts >= breaker.ends_ns
-        ):  # the day's result starts at the marks of 00:00, before anything of today
+        if given.ts >= breaker.ends_ns:
+            # The day's result starts at the marks of 00:00, before anything of today.
             core.breaker = copy(breaker)
             house.check_day(core)
         try:
+            if quiet:
+                self._take_views(quiet)
+                before, breaker = (
+                    core.now,
+                    core.breaker,
+                )  # the market has moved, whatever is made of the input
             self._handlers[type(given)](given)
         except InvalidInput:
             core.now, core.breaker = before, breaker
@@ -120,14 +126,18 @@ class Book:
         core.events.clear()
         return events
 
-    def _market_updated(self, given: MarketUpdated) -> None:
+    def _take_views(self, views: Sequence[SymbolView]) -> None:
         core = self._core
-        for view in given.views:
+        for view in views:
             core.symbol(view.symbol)
-            market_view(view, given.ts)
-        for view in given.views:
+            market_view(view, core.now)
+        for view in views:
             house.take_view(core, view)
             core.narrowed.add(view.symbol)
+
+    def _market_updated(self, given: MarketUpdated) -> None:
+        core = self._core
+        self._take_views(given.views)
         liquidation.sweep(core)
         for view in given.views:
             orders.fire_waiting(core, core.symbols[view.symbol])

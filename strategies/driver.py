@@ -1,12 +1,13 @@
 """The one loop around the core: inputs in, events to the sink, requests to the venues. It knows no framework."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from risk.book import Book
 from risk.events import Event, VenueCancelRequested, VenueOrderRequested
 from risk.inputs import HlAccount, Input, TimerFired
+from risk.market import SymbolView
 from risk.watch import MarketWatch
 
 Sink = Callable[[tuple[Event, ...]], None]
@@ -58,11 +59,11 @@ class CoreDriver:
         if self._busy:
             self._waiting.append(given)
             return ()
-        self.market(given.ts)
-        return self._run(given)
+        update = self.watch.flush(given.ts)
+        return self._run(given, () if update is None else update.views)
 
     def market(self, ts: int) -> None:
-        """Let the book see all ticks taken since it last looked."""
+        """Let the book act on the ticks taken since it last looked: the last of them was not quiet."""
         update = self.watch.flush(ts)
         if update is not None:
             self._run(update)
@@ -72,10 +73,10 @@ class CoreDriver:
         self._armed_ns = None
         self.command(TimerFired(ts))
 
-    def _run(self, first: Input) -> tuple[Event, ...]:
+    def _run(self, first: Input, quiet: Sequence[SymbolView] = ()) -> tuple[Event, ...]:
         self._busy = True
         try:
-            events = self._handle(first)
+            events = self._handle(first, quiet)
             while self._waiting:
                 self._handle(self._waiting.popleft())
         finally:
@@ -83,8 +84,8 @@ class CoreDriver:
         self._rearm()
         return events
 
-    def _handle(self, given: Input) -> tuple[Event, ...]:
-        events = self.book.handle(given)
+    def _handle(self, given: Input, quiet: Sequence[SymbolView] = ()) -> tuple[Event, ...]:
+        events = self.book.handle(given, quiet)
         if events:
             self._sink(events)
             self._carry_out(events)
