@@ -44,6 +44,26 @@ def _options(
     pass
 
 
+@app.command(epilog=f"Example: {PROGRAM} backtest flow-2023 --set risk.hedge_debounce=3s")
+def backtest(
+    scenario: Annotated[
+        str | None,
+        typer.Argument(
+            help="A ready scenario's name or the path of a .toml file; without one flow-2023 where its data "
+            "are at hand, else synthetic-flash-crash."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Result directory; runs/SCENARIO-N by default.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print result.json, not a summary.")] = False,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE to change first.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The folder of history.")] = None,
+) -> None:
+    """Run a scenario and report what the house would have earned or lost."""
+    from backtest.run import backtest_command
+
+    backtest_command(scenario, out, json, overrides or (), data)
+
+
 @app.command(epilog=f"Example: {PROGRAM} margin state.json meta.json --json")
 def margin(
     state: Annotated[Path, typer.Argument(help="clearinghouseState as Hyperliquid's info endpoint answers.")],

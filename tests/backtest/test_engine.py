@@ -20,6 +20,7 @@ from backtest.sources import open_feed
 from risk.errors import InvalidInput, InvariantBroken
 from risk.events import OrderRouted
 from risk.settings import SECOND_NS
+from risk.watch import MarketWatch
 
 SMALL = ("data.hours=3", "flow.users=60", 'data.symbols=["BTC", "ETH"]', "seed=5")
 
@@ -81,6 +82,17 @@ def test_slicing_the_run_changes_nothing(crash, monkeypatch):
     monkeypatch.setattr(Feed, "slices", lambda self: whole(self, 1_500))
     assert len(list(feed.slices())) > 3
     assert digest(run_engine(scenario, feed)) == digest(run)
+
+
+def test_ticks_held_back_as_quiet_would_have_changed_no_fill(crash, monkeypatch):
+    scenario, feed, run = crash
+    for name in ("on_quote", "on_mark"):
+        take = getattr(MarketWatch, name)
+        monkeypatch.setattr(MarketWatch, name, lambda self, *tick, take=take: take(self, *tick) or True)
+    every = run_engine(scenario, feed).recorder.tables()
+    held = run.recorder.tables()
+    for table in ("fills", "liquidations", "routing_records", "orders_refused", "guards"):
+        assert every[table].equals(held[table]), table
 
 
 def test_another_process_with_another_hash_seed_gives_the_same_digest(crash):

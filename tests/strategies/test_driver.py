@@ -42,7 +42,14 @@ class Shell:
         settings = Settings()
         self.book = Book(SPECS, settings, opened_ns=START)
         handle = self.book.handle
-        self.book.handle = lambda given: self.inputs.append(given) or handle(given)
+        self.quiet = []
+
+        def noting(given, quiet=()):
+            self.inputs.append(given)
+            self.quiet.append(quiet)
+            return handle(given, quiet)
+
+        self.book.handle = noting
         self.driver = CoreDriver(self.book, MarketWatch(SPECS, settings), self.events.extend)
         self.ports = {account: Port(self.driver) for account in HlAccount}
         for account, port in self.ports.items():
@@ -76,7 +83,7 @@ def shell():
 def test_a_command_is_decided_on_the_market_of_its_own_time(shell):
     shell.tick(100_010.0)
     shell.order("o1", "0.05")
-    assert isinstance(shell.inputs[-2], MarketUpdated)
+    assert [view.mark for view in shell.quiet[-1]] == [D(100_010)]
     assert shell.kinds(OrderFilled)[0].price == D(100_011)
 
 
@@ -92,6 +99,7 @@ def test_a_tick_through_a_resting_limit_reaches_the_book_at_once(shell):
     shell.order("o1", "0.05", type=OrderType.LIMIT, limit_price=D(99_900))
     assert not shell.kinds(OrderFilled)
     shell.tick(99_899.0)
+    assert isinstance(shell.inputs[-1], MarketUpdated)
     assert [fill.price for fill in shell.kinds(OrderFilled)] == [D(99_900)]
 
 
