@@ -179,8 +179,9 @@ def take_share(position: Position, size: Decimal) -> tuple[Decimal, Decimal]:
     """Return the cost and margin that closing ``size`` releases; the last close takes the rest (§4)."""
     if size == position.size:
         return position.cost, position.margin
-    share = size / position.size
-    return round_money(position.cost * share), round_money(position.margin * share)
+    # Multiplied first: a share such as 1/3, rounded, could push a result off the half it rounds from.
+    cost, margin = position.cost * size / position.size, position.margin * size / position.size
+    return round_money(cost), round_money(margin)
 
 
 def reduce_position(core: Core, user: User, position: Position, size: Decimal, cost: Decimal) -> None:

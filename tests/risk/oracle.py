@@ -78,6 +78,7 @@ class NaiveBooks:
         self.holdings: dict[int, Holding] = {}
         self.house: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.pending: defaultdict[str, Decimal] = defaultdict(Decimal)
+        self.venue_fee = (ZERO, ZERO)  # size and fee of the fill in hand not yet given to a position
         self.withdrawals: dict[str, tuple[str, Decimal]] = {}
         self.volatile: set[str] = set()
         self.sent: dict[str, VenueOrderRequested] = {}
@@ -131,6 +132,7 @@ class NaiveBooks:
 
     def _take_venue_fill(self, fill: VenueFilled) -> None:
         order = self.sent[fill.cloid]
+        self.venue_fee = fill.size, fill.fee
         self.venues[order.account].trade(order.symbol, order.side * fill.size, fill.price, fill.fee)
         if order.account is HlAccount.TRADING:
             return
@@ -262,12 +264,12 @@ class NaiveBooks:
         self.house["risk_reserve"] += -pnl - platform
 
     def _close_outside(self, given: VenueFilled, fill: OrderFilled, holding: Holding) -> None:
-        account = self.users[holding.user]
+        account, fee = self.users[holding.user], self._fee_of(fill.size)
         cost, margin = self._share(holding, fill.size)
         pnl = cents(holding.side * (fill.price * fill.size - cost))
         liquidated = fill.action is FillAction.LIQUIDATION
         builder = ZERO if liquidated else cents(fill.price * fill.size * self.risk.builder_fee_rate)
-        result = pnl - given.fee
+        result = pnl - fee
         self.house["hl_trading"] -= result
         if not holding.isolated:
             account.wallet += result
@@ -277,7 +279,7 @@ class NaiveBooks:
             out = min(out, holding.margin)
             left = out + result
             if left < 0:
-                self._bad_debt(-left, "hl_trading")
+                self._bad_debt(-left, None)  # hl_trading has the whole result already
                 left = ZERO
             builder = min(builder, left)
             holding.margin -= out
@@ -288,8 +290,15 @@ class NaiveBooks:
             else:
                 account.wallet += left
         self._pay(account, "builder_income", builder)
-        assert (fill.pnl, fill.fee) == (pnl, given.fee + builder)
+        assert (fill.pnl, fill.fee) == (pnl, fee + builder)
         self._reduce(fill, holding, cost, pnl)
+
+    def _fee_of(self, size: Decimal) -> Decimal:
+        """Share Hyperliquid's fee of one fill over the positions it closed, the last taking the rest."""
+        left, fee = self.venue_fee
+        share = fee if size == left else cents(fee * size / left)
+        self.venue_fee = left - size, fee - share
+        return share
 
     def _reduce(self, fill: OrderFilled, holding: Holding, cost: Decimal, pnl: Decimal) -> None:
         holding.size -= fill.size
