@@ -2,7 +2,7 @@
 
 import gc
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,7 +15,6 @@ from nautilus_trader.model import (
     AccountType,
     ClientId,
     Currency,
-    InstrumentId,
     Money,
     OmsType,
     QuoteTick,
@@ -65,15 +64,15 @@ def run_engine(scenario: Scenario, feed: Feed, progress: Callable[[float], None]
     recorder = Recorder()
     failures = FailureKeeper()
     book = Book(dict(feed.specs), settings, opened_ns=feed.span[0])
-    marks = _Marks()
+    marks = _Marks(feed.specs)
     ticks = 0
 
     def sink(events: tuple[Event, ...]) -> None:
         recorder.record(events)
-        exchange.watch_accounts(events)
+        exchange.watch(events)
 
     driver = CoreDriver(book, MarketWatch(feed.specs, settings), sink)
-    exchange = SimulatedExchange(driver, failures)
+    exchange = SimulatedExchange(driver, failures, scenario.venue.operator_response)
     engine = _engine(scenario, feed)
     engine.add_actor(exchange)
     for strategy in _strategies(scenario, feed, driver, failures):
@@ -161,42 +160,43 @@ def _add(engine: BacktestEngine, market: list[Tick], others: list) -> None:
     """Add a slice so that at one time the market comes first, on both venues, then the rest."""
     if market:
         engine.add_data(market, sort=False)
-        mirrored = [_mirror(tick) for tick in market if isinstance(tick, QuoteTick)]
-        engine.add_data(mirrored, sort=False)
+        engine.add_data(_mirrored(market), sort=False)
     if others:
         engine.add_data(others, client_id=ClientId(FLOW_CLIENT), sort=False)
     engine.sort_data()
 
 
-_MIRRORS: dict[InstrumentId, InstrumentId] = {}
-
-
-def _mirror(quote: QuoteTick) -> QuoteTick:
-    target = _MIRRORS.get(quote.instrument_id)
-    if target is None:
-        target = _MIRRORS[quote.instrument_id] = instrument_id(symbol_of(quote.instrument_id), HEDGE_VENUE)
-    return QuoteTick(
-        target,
-        quote.bid_price,
-        quote.ask_price,
-        quote.bid_size,
-        quote.ask_size,
-        quote.ts_event,
-        quote.ts_init,
-    )
+def _mirrored(market: list[Tick]) -> list[QuoteTick]:
+    """Return the quotes once more, for the same coins on the hedge account's venue."""
+    quotes = [tick for tick in market if isinstance(tick, QuoteTick)]
+    instruments = {quote.instrument_id for quote in quotes}
+    mirror = {instrument: instrument_id(symbol_of(instrument), HEDGE_VENUE) for instrument in instruments}
+    return [
+        QuoteTick(
+            mirror[quote.instrument_id],
+            quote.bid_price,
+            quote.ask_price,
+            quote.bid_size,
+            quote.ask_size,
+            quote.ts_event,
+            quote.ts_init,
+        )
+        for quote in quotes
+    ]
 
 
 class _Marks:
     """Collect the marks of all slices as one compact table."""
 
-    def __init__(self) -> None:
+    def __init__(self, symbols: Iterable[str]) -> None:
+        self._symbols = {instrument_id(symbol): symbol for symbol in symbols}
         self._parts: list[pa.Table] = []
 
     def add(self, market: list[Tick]) -> None:
         marks = [tick for tick in market if not isinstance(tick, QuoteTick)]
         ts = np.array([mark.ts_init for mark in marks], dtype=np.int64)
         values = np.array([float(mark.value) for mark in marks])
-        symbols = pa.array([symbol_of(mark.instrument_id) for mark in marks], pa.string())
+        symbols = pa.array([self._symbols[mark.instrument_id] for mark in marks], pa.string())
         order = np.argsort(ts, kind="stable")
         self._parts.append(pa.table([ts[order], symbols.take(order), values[order]], schema=MARKS))
 

@@ -1,6 +1,6 @@
-"""What Hyperliquid and the wallets do besides matching, played from data: funding, outages, money in and out.
+"""What others do besides trading, played from data: funding, outages, money in and out, an operator's answer.
 
-Live, these come from Hyperliquid's and the chain's own messages.
+Live, these come from Hyperliquid's and the chain's own messages, and from a person.
 """
 
 from decimal import Decimal
@@ -10,13 +10,14 @@ from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.model import ActorId, DataType
 
 from risk.errors import InvalidInput
-from risk.events import AlertRaised, Event, OrderRefused
+from risk.events import AlertRaised, Event, GuardChanged, OrderRefused
 from risk.inputs import (
     ChannelReported,
     DepositCredited,
     FundingBooked,
     FundingPublished,
     HlAccount,
+    HlHaltLifted,
     VenueAccountLiquidated,
     WithdrawalEnded,
     WithdrawalSubmitted,
@@ -29,6 +30,7 @@ from venues.hyperliquid.instruments import instrument_id
 
 FUNDING_SETTLEMENT = DataType("FundingSettlement")
 CHANNEL_CHANGE = DataType("ChannelChange")
+OPERATOR = "simulated-operator"
 _UNDER_WATER = {f"{account}_UNDER_WATER": account for account in HlAccount}
 
 
@@ -52,16 +54,20 @@ class ChannelChange(NamedTuple):
 
 
 class SimulatedExchange(DataActor):
-    """Play funding, outages, deposits, withdrawals, and the liquidation of our own accounts."""
+    """Play funding, outages, deposits, withdrawals, and the liquidation of our own accounts.
+
+    The operator played here answers a halt of a symbol's HL opens after ``response_ns`` by lifting it.
+    """
 
     def __new__(cls, *_: Any) -> "SimulatedExchange":
         """Make the native object, which takes its configuration in ``__init__``."""
         return super().__new__(cls)
 
-    def __init__(self, driver: CoreDriver, failures: FailureKeeper) -> None:
+    def __init__(self, driver: CoreDriver, failures: FailureKeeper, response_ns: int) -> None:
         super().__init__(DataActorConfig(actor_id=ActorId("EXCHANGE-001")))
         self.failures = failures
         self._driver = driver
+        self._response_ns = response_ns
         self._liquidated: set[HlAccount] = set()
         self._transfers = 0
 
@@ -85,13 +91,24 @@ class SimulatedExchange(DataActor):
             except InvalidInput as error:
                 raise InvalidInput(f"{row.kind} of {row.user!r} at {row.ts_event}: {error}") from error
 
-    def watch_accounts(self, events: tuple[Event, ...]) -> None:
-        """Take an account of ours over, once, as soon as it is under water."""
+    def watch(self, events: tuple[Event, ...]) -> None:
+        """Answer events: take an account over, once, when it is under water; have a symbol's halt lifted."""
         for event in events:
+            if isinstance(event, GuardChanged) and event.guard == "HL_HALT" and event.symbol:
+                if event.state == "OPEN":
+                    self._lift_later(event.symbol, event.ts + self._response_ns)
+                continue
             account = _UNDER_WATER.get(event.code) if isinstance(event, AlertRaised) else None
             if account is not None and account not in self._liquidated:
                 self._liquidated.add(account)
                 self._driver.command(VenueAccountLiquidated(event.ts, account))
+
+    def _lift_later(self, symbol: str, due_ns: int) -> None:
+        @guarded
+        def lift(_: SimulatedExchange, __: Any) -> None:
+            self._driver.command(HlHaltLifted(self.clock.timestamp_ns(), symbol, OPERATOR))
+
+        self.clock.set_time_alert_ns(f"lift:{symbol}", due_ns, lambda event: lift(self, event))
 
     def _settle_funding(self, row: FundingSettlement, ts: int) -> None:
         mark = self.cache.mark_price(instrument_id(row.symbol))

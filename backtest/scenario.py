@@ -72,6 +72,9 @@ class VenueSection(Section):
 
     order_latency: Annotated[Duration, _text("from our decision to the venue's book")] = 200 * 10**6
     round_trip: Annotated[Duration, _text("of the channel, as its health check measures it")] = 100 * 10**6
+    operator_response: Annotated[Duration, _text("until an operator lifts a symbol's HL halt (P0)")] = (
+        5 * 60 * 10**9
+    )
     taker_fee_rate: Annotated[Fraction | None, _text("unset: the venue's own")] = None
     maker_fee_rate: Annotated[Fraction | None, _text("unset: the venue's own")] = None
     slippage_bps: Annotated[Money, _text("a taker pays this beyond the quote ...")] = Decimal(0)

@@ -32,6 +32,7 @@ from risk.inputs import (
     FundingCorrected,
     FundingPublished,
     HlAccount,
+    HlHaltLifted,
     Input,
     MarginAdjusted,
     MarketUpdated,
@@ -85,6 +86,7 @@ class Book:
             VenueOrderEnded: lambda i: venue.ended(self._core, i),
             VenueAccountLiquidated: lambda i: venue.account_liquidated(self._core, i),
             ChannelReported: lambda i: venue.channel_reported(self._core, i),
+            HlHaltLifted: lambda i: venue.lift_halt(self._core, i),
             RoutingModeSet: lambda i: set_mode(self._core, i),
             ConfigChanged: self._config_changed,
             SnapshotRequested: lambda _: house.snapshot(self._core),
@@ -104,7 +106,7 @@ class Book:
         if given.ts < core.now:
             raise InvalidInput(f"ts was {given.ts}; it must not lie before the last input's {core.now}")
         before, breaker = core.now, core.breaker
-        core.now = given.ts
+        core.now = core.trigger_ns = given.ts
         if given.ts >= breaker.ends_ns:
             # The day's result starts at the marks of 00:00, before anything of today.
             core.breaker = copy(breaker)
@@ -138,6 +140,7 @@ class Book:
     def _market_updated(self, given: MarketUpdated) -> None:
         core = self._core
         self._take_views(given.views)
+        core.trigger_ns = max((view.ts for view in given.views), default=given.ts)
         liquidation.sweep(core)
         for view in given.views:
             orders.fire_waiting(core, core.symbols[view.symbol])

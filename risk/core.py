@@ -37,6 +37,7 @@ class Core:
         self.settings = replace(settings, routing=dict(settings.routing))
         self.risk = settings.risk
         self.now = 0
+        self.trigger_ns = 0  # when what the input in hand tells was received: its marks, or the input itself
         self.events: list[Event] = []
         self.ledger = Ledger(self.events.append)
         self.symbols = {

@@ -47,7 +47,7 @@ def send_close(
         margin_mode=first.margin_mode,
         cap_share=cap,
         keeps_margin=keeps_margin,
-        triggered_ns=state.mark_ts,
+        triggered_ns=core.trigger_ns,
     )
     for position, size in parts:
         position.closing += size
@@ -213,8 +213,9 @@ def _log_deviation(core: Core, order: VenueOrder) -> None:
     if found.grade is DeviationGrade.ALERT:
         core.alert(AlertLevel.ALERT, "DEVIATION", order.symbol, found.rate, "rate of one close")
     elif found.grade is DeviationGrade.CRITICAL:
-        state.hl_halted = True
-        core.guard_changed("HL_HALT", order.symbol, "OPEN", found.rate)
+        if not state.hl_halted:
+            state.hl_halted = True
+            core.guard_changed("HL_HALT", order.symbol, "OPEN", found.rate)
         core.alert(AlertLevel.P0, "DEVIATION", order.symbol, found.rate, "rate of one close; HL opens halted")
     for grade in core.deviation_day.add(core.now, found.deviation, core.risk):
         level = AlertLevel.CRITICAL if grade is DayGrade.CRITICAL else AlertLevel.ALERT

@@ -53,7 +53,6 @@ def take_view(core: Core, view: SymbolView) -> None:
     state.view = view
     if state.mark != state.guard.valid_mark:
         state.mark = state.guard.valid_mark
-        state.mark_ts = view.ts
         core.revalue(state)
         core.touched.add(view.symbol)
         core.marks_moved.add(view.symbol)

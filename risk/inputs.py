@@ -202,6 +202,15 @@ class VenueAccountLiquidated:
 
 
 @dataclass(frozen=True, slots=True)
+class HlHaltLifted:
+    """An operator lets HL opens of a symbol go on after a deviation had stopped them."""
+
+    ts: int
+    symbol: str
+    operator_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingModeSet:
     """An operator pins a symbol's mode, or releases the pin (``mode`` None)."""
 
@@ -239,6 +248,7 @@ Input = (
     | VenueFilled
     | VenueOrderEnded
     | VenueAccountLiquidated
+    | HlHaltLifted
     | RoutingModeSet
     | ConfigChanged
 )

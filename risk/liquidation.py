@@ -113,7 +113,7 @@ def _close(core: Core, user: User, position: Position, size: Decimal, cap: Decim
         PositionLiquidated(
             position.position_id,
             core.now,
-            core.symbols[position.symbol].mark_ts,
+            core.trigger_ns,
             user.name,
             position.symbol,
             position.side,

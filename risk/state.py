@@ -164,7 +164,6 @@ class SymbolState:
     mode: RoutingMode
     view: SymbolView | None = None
     mark: Decimal = ZERO  # last valid
-    mark_ts: int = 0
     mark_seq: int = -1
     seen_ns: int = 0
     pinned: bool = False

@@ -7,7 +7,14 @@ from risk.checks import finite, positive
 from risk.core import Core
 from risk.errors import InvalidInput
 from risk.events import AlertLevel, Source
-from risk.inputs import ChannelReported, HlAccount, VenueAccountLiquidated, VenueFilled, VenueOrderEnded
+from risk.inputs import (
+    ChannelReported,
+    HlAccount,
+    HlHaltLifted,
+    VenueAccountLiquidated,
+    VenueFilled,
+    VenueOrderEnded,
+)
 from risk.ledger import ZERO
 from risk.numbers import round_money
 from risk.state import Position, Purpose, VenueOrder
@@ -54,6 +61,14 @@ def ended(core: Core, end: VenueOrderEnded) -> None:
             liquidation.ended_liquidation(core, leg, end.refused)
     elif order.purpose is Purpose.HEDGE:
         hedge_desk.ended_hedge(core, order)
+
+
+def lift_halt(core: Core, given: HlHaltLifted) -> None:
+    """Let HL opens of a symbol go on; one that is not halted stays as it is."""
+    state = core.symbol(given.symbol)
+    if state.hl_halted:
+        state.hl_halted = False
+        core.guard_changed("HL_HALT", given.symbol, "CLOSED", ZERO)
 
 
 def _order(core: Core, cloid: str) -> VenueOrder:

@@ -16,7 +16,7 @@ from risk.events import (
     VenueCancelRequested,
     VenueOrderRequested,
 )
-from risk.inputs import HlAccount, VenueFilled
+from risk.inputs import HlAccount, HlHaltLifted, VenueFilled
 from risk.settings import DAY_NS
 from tests.risk.book_builder import CROSS, D, Desk, changes, of, one, settings_with
 
@@ -223,3 +223,14 @@ def test_a_fill_that_cannot_be_is_named_and_changes_nothing(desk, price, size, f
 def test_an_unknown_cloid_is_refused(desk):
     with pytest.raises(InvalidInput, match="cloid was 'nobody'"):
         desk.handle(VenueFilled(desk.ts, "nobody", D(1), D(1), D(0)))
+
+
+def test_an_operator_lifts_the_halt_of_a_symbol(desk):
+    position = desk.open_on_hl("ann", "ETH", 1, 10, leverage=10)
+    close = sent_by(desk.order("ann", "ETH", -1, None, position_id=position))
+    desk.fill(close, 3700)
+    assert one(desk.order("ann", "ETH", 1, 10, leverage=10), OrderRefused).code == "HL_HALTED"
+    lifted = one(desk.handle(HlHaltLifted(desk.ts, "ETH", "olga")), GuardChanged)
+    assert (lifted.guard, lifted.symbol, lifted.state) == ("HL_HALT", "ETH", "CLOSED")
+    assert not desk.handle(HlHaltLifted(desk.ts, "ETH", "olga"))
+    assert sent_by(desk.order("ann", "ETH", 1, 10, leverage=10))
