@@ -1,0 +1,98 @@
+"""Throughput of a run while no user order arrives, against NautilusTrader's bare engine on the same ticks.
+
+Both are given a million tick objects made before, add them to an engine and run; bare callbacks update a dict.
+Ours also mirrors every quote to the hedge account's venue, takes snapshots and records.
+Run: python -m tests.bench.backtest
+"""
+
+from dataclasses import replace
+from decimal import Decimal
+from time import perf_counter
+
+from nautilus_trader.backtest import BacktestEngine, BacktestEngineConfig
+from nautilus_trader.common import LoggerConfig, LogLevel
+from nautilus_trader.execution import MakerTakerFeeModel
+from nautilus_trader.model import AccountType, Currency, Money, OmsType, Venue
+from nautilus_trader.trading import Strategy
+
+from backtest.engine import run_engine
+from backtest.feed import Feed
+from backtest.scenario import apply_overrides, load_scenario
+from backtest.sources import open_feed
+from tests.bench._bench import show
+from venues.hyperliquid.instruments import TRADING_VENUE, instrument_id, perpetual
+
+TICKS = ("data.hours=36", "data.step=1s", "flow.users=1", "report.sample_interval=1h")
+
+
+class Bare(Strategy):
+    """Do the least a strategy can do with a tick."""
+
+    def __new__(cls, *_):
+        return super().__new__(cls)
+
+    def __init__(self, instruments):
+        super().__init__()
+        self.instruments = instruments
+        self.quotes = {}
+        self.marks = {}
+
+    def on_start(self):
+        for instrument in self.instruments:
+            self.subscribe_quotes(instrument)
+            self.subscribe_mark_prices(instrument)
+
+    def on_quote(self, quote):
+        self.quotes[quote.instrument_id] = quote
+
+    def on_mark_price(self, mark):
+        self.marks[mark.instrument_id] = mark
+
+
+def run_bare(feed: Feed) -> int:
+    """Run the ticks of ``feed`` through a bare engine; return how many there were."""
+    engine = BacktestEngine(
+        BacktestEngineConfig(logging=LoggerConfig(stdout_level=LogLevel.ERROR), run_analysis=False)
+    )
+    usdc = Currency.from_str("USDC")
+    fees = MakerTakerFeeModel(Decimal(0), Decimal(0))
+    engine.add_venue(
+        Venue(TRADING_VENUE), OmsType.NETTING, AccountType.MARGIN, [Money(1e9, usdc)], usdc, fee_model=fees
+    )
+    for spec in feed.specs.values():
+        engine.add_instrument(perpetual(spec))
+    engine.add_strategy(Bare([instrument_id(symbol) for symbol in feed.specs]))
+    count = 0
+    for start, end in feed.slices():
+        ticks, _ = feed.load(start, end)
+        count += len(ticks)
+        engine.add_data(ticks, sort=False)
+        engine.sort_data()
+        engine.run(start=start, end=end - 1, streaming=True)
+        engine.clear_data()
+    engine.end()
+    engine.dispose()
+    return count
+
+
+def main() -> None:
+    """Time both and show them."""
+    scenario = apply_overrides(load_scenario("synthetic-calm"), TICKS)
+    feed = open_feed(scenario)
+    made = {part: feed.load_ticks(*part) for part in feed.slices()}
+    feed = replace(feed, flow=feed.flow.between(0, 0), load_ticks=lambda *part: made[part])
+    start = perf_counter()
+    ticks = run_bare(feed)
+    bare = perf_counter() - start
+    start = perf_counter()
+    run_engine(scenario, feed)
+    ours = perf_counter() - start
+    rows = [
+        ("bare engine, dict update", ticks / bare / 1000, 1.0),
+        ("hybrid-perps", ticks / ours / 1000, bare / ours),
+    ]
+    show(f"{ticks:,} ticks without orders", ("run", "1 000 ticks/s", "of bare"), rows)
+
+
+if __name__ == "__main__":
+    main()
