@@ -71,7 +71,8 @@ def run_engine(scenario: Scenario, feed: Feed, progress: Callable[[float], None]
         recorder.record(events)
         exchange.watch(events)
 
-    driver = CoreDriver(book, MarketWatch(feed.specs, settings), sink)
+    watch = MarketWatch(feed.specs, settings)
+    driver = CoreDriver(book, watch, sink)
     exchange = SimulatedExchange(driver, failures, scenario.venue.operator_response)
     engine = _engine(scenario, feed)
     engine.add_actor(exchange)
@@ -92,7 +93,9 @@ def run_engine(scenario: Scenario, feed: Feed, progress: Callable[[float], None]
             failures.reraise()
     finally:
         engine.dispose()
-    driver.command(SnapshotRequested(feed.span[1]))
+    # Past the driver: the venues are closed, and what the book might still ask of them comes too late.
+    last = watch.flush(feed.span[1])
+    recorder.record(book.handle(SnapshotRequested(feed.span[1]), last.views if last else ()))
     recorder.add_table("marks", marks.table())
     return Run(recorder, book, ticks)
 
