@@ -25,6 +25,7 @@ from risk.inputs import (
     WithdrawalSubmitted,
 )
 from risk.settings import HOUR_NS, HedgeTier, RoutingConfig
+from tests.risk.bad_inputs import bad_inputs
 from tests.risk.book_builder import SPECS, D, Desk, of, settings_with
 from tests.risk.oracle import NaiveBooks, cents
 
@@ -300,36 +301,8 @@ class BookMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def bad_input(self, data):
         """An input that can never be right is refused by name and changes nothing."""
-        desk, ts = self.desk, self.desk.ts
-        view = replace(desk.view("BTC", desk.marks["BTC"]), bids=())
-        desk.seqs["BTC"] -= 1
-        good = desk.view("ETH", desk.marks["ETH"] + 1)
-        desk.seqs["ETH"] -= 1
-        desk.marks["ETH"] -= 1
-        bad = data.draw(
-            st.sampled_from(
-                [
-                    MarketUpdated(ts, (good, view)),
-                    MarketUpdated(ts, (good, replace(good, symbol="DOGE"))),
-                    MarketUpdated(ts, (good, replace(good, symbol="BTC", mark=D("NaN")))),
-                    MarketUpdated(ts + 86_400 * 10**9, (good, replace(good, symbol="BTC", oracle=D(0)))),
-                    OrderSubmitted(ts, "bad", "new", "BTC", 1, D("NaN")),
-                    OrderSubmitted(ts, "bad", "new", "BTC", 1, D("0.000001")),
-                    OrderSubmitted(ts, "bad", "new", "BTC", 0, D(1)),
-                    OrderSubmitted(ts, "bad", "", "BTC", 1, D(1)),
-                    OrderSubmitted(ts, "bad", "new", "BTC", 1, None),
-                    OrderSubmitted(ts, "bad", "new", "BTC", 1, D(1), leverage=41),
-                    OrderSubmitted(ts, "bad", "new", "BTC", 1, D(1), limit_price=D(1)),
-                    FundingPublished(ts, "BTC", D("NaN"), D(1)),
-                    FundingBooked(ts, HlAccount.HEDGE, "BTC", D("Infinity")),
-                    WithdrawalSubmitted(ts, "bad", "ann", D(1), D(-1)),
-                    WithdrawalSubmitted(ts, "bad", "ann", D("0.0000001")),
-                    WithdrawalEnded(ts, "never", True),
-                    ConfigChanged(ts, "op"),
-                    CancelSubmitted(desk.book._core.now - 1, "o1", "ann"),
-                ]
-            )
-        )
+        desk = self.desk
+        bad, _ = data.draw(st.sampled_from(bad_inputs(desk)))
         before = desk.book.digest(), desk.book.next_timer_ns()
         with pytest.raises(InvalidInput):
             desk.book.handle(bad)
@@ -402,5 +375,5 @@ class BookMachine(RuleBasedStateMachine):
         assert self.desk.replay().digest() == self.desk.book.digest()
 
 
-BookMachine.TestCase.settings = hypothesis_settings(max_examples=60, stateful_step_count=40)
+BookMachine.TestCase.settings = hypothesis_settings(max_examples=100, stateful_step_count=40)
 TestBookMachine = BookMachine.TestCase
