@@ -1,7 +1,8 @@
 """Array types, and the two filters that synthetic paths are made with."""
 
+from itertools import accumulate
+
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -12,7 +13,7 @@ Bools = NDArray[np.bool_]
 def smooth(values: Floats, step_ns: int, half_life_ns: int) -> Floats:
     """Return the exponentially weighted mean so far: past values only."""
     alpha = 1.0 - 0.5 ** (step_ns / half_life_ns)
-    return np.asarray(pd.Series(values).ewm(alpha=alpha, adjust=False).mean())
+    return np.array(list(accumulate(values.tolist(), lambda mean, value: mean + alpha * (value - mean))))
 
 
 def mean_reverting(noise: Floats, step_ns: int, half_life_ns: int) -> Floats:

@@ -1,18 +1,21 @@
 import gzip
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data.layouts import read_candles, read_funding, read_ticks
 from data.locate import default_catalog_dir, find_history
 from risk.errors import InvalidInput
 
-TIMES = pd.to_datetime(["2024-01-01T00:00", "2024-01-01T08:00", "2024-01-01T09:00"], utc=True)
+START_MS = 1_704_067_200_000  # 2024-01-01
+TIMES_MS = [START_MS + hours * 3_600_000 for hours in (0, 8, 9)]
+TIMES = pa.array(TIMES_MS, pa.timestamp("ms", "UTC"))
 
 
 def parquet(path, **columns):
-    pd.DataFrame(columns).to_parquet(path)
+    pq.write_table(pa.table(columns), path)
     return path
 
 
@@ -21,7 +24,7 @@ def test_candles_are_read_and_those_filled_in_upstream_left_out(tmp_path):
     path = parquet(tmp_path / "c.parquet", date=TIMES, **prices, volume=[0.0, 5.0, 6.0])
     assert read_candles(path).num_rows == 3
     kept = read_candles(path, drop_empty=True)
-    assert kept["ts_open"].to_pylist() == [TIMES[1].value, TIMES[2].value]
+    assert kept["ts_open"].to_pylist() == [ms * 1_000_000 for ms in TIMES_MS[1:]]
     assert kept["volume"].to_pylist() == [5.0, 6.0]
 
 
