@@ -188,6 +188,18 @@ def test_the_hedger_leaves_a_quarantined_symbol_alone_and_acts_when_it_is_accept
     assert of(tuple(events), VenueOrderRequested)
 
 
+def test_the_bands_end_where_the_exposure_reaches_the_next_row_of_the_hedge_table():
+    desk = hedged_desk()
+    desk.order("ann", "BTC", 1, "0.8", leverage=2)
+    desk.timer(5)
+    # 0.8 BTC are 90 000 USDC, where a row would be left, and then 100 000, where one is entered.
+    assert abs(desk.book.bands("BTC").mark_high - 112_500) < 0.001
+    assert desk.mark("BTC", 112_500) == ()
+    assert abs(desk.book.bands("BTC").mark_high - 125_000) < 0.001
+    assert desk.mark("BTC", 124_999) == ()
+    assert one(desk.mark("BTC", 125_000), VenueOrderRequested).size == D("0.4")
+
+
 # -- our own accounts
 
 
