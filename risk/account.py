@@ -67,9 +67,12 @@ def holds(core: Core, user: User) -> Decimal:
 def account_value(core: Core, user: User) -> Decimal:
     """Return the cross account value: cash + holds + Σ cross unrealised PnL − funding not yet settled."""
     value = cash(core, user) + holds(core, user)
+    symbols = core.symbols
     for position in user.cross.values():
-        state = core.symbols[position.symbol]
-        value += position.unrealised(state.mark) - position.accrued(state.funding_index)
+        state = symbols[position.symbol]
+        value += position.unrealised(state.mark)
+        if position.funding_index != state.funding_index:
+            value -= position.accrued(state.funding_index)
     return value
 
 

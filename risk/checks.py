@@ -1,10 +1,13 @@
 """Checks of the values inputs carry: each raises InvalidInput naming the value, before anything has changed."""
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from risk.errors import InvalidInput
 from risk.market import SymbolView
 from risk.numbers import round_money, to_decimal
+
+
+_LEAST, _MOST = Decimal("1e-24"), Decimal("1e24")  # within what to_decimal takes
 
 
 def finite(name: str, value: Decimal) -> None:
@@ -30,6 +33,29 @@ def money(name: str, amount: Decimal) -> None:
 
 def market_view(view: SymbolView, now: int) -> None:
     """Raise unless a view's prices are positive, both sides are there and not crossed, and it is not of the future."""
+    try:
+        sound = _is_sound(view, now)
+    except (InvalidOperation, TypeError, IndexError):  # a NaN, no Decimal, an empty side
+        sound = False
+    if not sound:
+        _name_the_unsound(view, now)
+
+
+def _is_sound(view: SymbolView, now: int) -> bool:
+    """Say the same as ``_name_the_unsound`` in few comparisons: nearly every view is sound."""
+    bids, asks = view.bids, view.asks
+    return (
+        _LEAST < view.mark < _MOST
+        and _LEAST < view.prev_mark < _MOST
+        and _LEAST < view.oracle < _MOST
+        and _LEAST < view.low_60m <= view.high_60m < _MOST
+        and _LEAST < bids[0][0] <= asks[0][0] < _MOST
+        and view.seen_ns <= now
+        and all(_LEAST < price < _MOST and _LEAST < size < _MOST for price, size in bids + asks)
+    )
+
+
+def _name_the_unsound(view: SymbolView, now: int) -> None:
     name = view.symbol
     for field in ("mark", "prev_mark", "oracle", "low_60m", "high_60m"):
         positive(f"{field} of {name}", getattr(view, field))

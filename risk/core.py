@@ -158,7 +158,7 @@ class Core:
             state.net_indexed += signed * position.funding_index
             state.house_size -= signed
             self.revalue(state)
-            self.hedger.size_changed(position.symbol, self.now)
+            self.hedger.size_changed(position.symbol, self.now, abs(state.exposure), state.hedge_size)
         else:
             state.hl_size += signed
             state.hl_cost += position.side * cost

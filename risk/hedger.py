@@ -29,12 +29,18 @@ class _SymbolState:
     tier: int = 0
     first_change_ns: int | None = None  # of the size changes not yet acted on
     last_change_ns: int = 0
+    unnoticed: bool = False  # nobody is woken for these changes
     cloid: str | None = None
     sent: HedgeDecision | None = None
     failures: int = 0
     retry_ns: int | None = None
     suspended: bool = False  # gave up, or de-leveraged: left alone until the users' size changes
     uncovered: bool = False
+
+    @property
+    def is_at_work(self) -> bool:
+        """Say whether a row is held, or an order is under way or to be tried again."""
+        return bool(self.tier) or self.cloid is not None or self.retry_ns is not None
 
     def settle(self) -> None:
         self.first_change_ns = self.retry_ns = None
@@ -66,14 +72,27 @@ class Hedger:
         self._reductions: deque[_Reduction] = deque()
         self._wake_ns: dict[str, int] = {}
 
-    def size_changed(self, symbol: str, ts: int) -> None:
-        """Note that the users' INTERNAL net size changed: to be acted on when it has settled."""
+    def size_changed(self, symbol: str, ts: int, exposure_abs: Decimal, hedge_size: Decimal) -> None:
+        """Note that the users' INTERNAL net size changed: to be acted on when it has settled.
+
+        Where nothing stands and the exposure is well below the hedge table nothing can follow, so no one need
+        be woken for it.
+        """
         state = self._symbols.setdefault(symbol, _SymbolState())
-        if state.first_change_ns is None:
+        first_ns = state.first_change_ns
+        if first_ns is None or (state.unnoticed and ts >= self._settled_ns(state, first_ns)):
             state.first_change_ns = ts
         state.last_change_ns = ts
         state.suspended = False
-        self._schedule(symbol, state, ts)
+        state.unnoticed = not (hedge_size or state.is_at_work or self._reaches_the_table(exposure_abs))
+        if state.unnoticed:
+            self._wake_ns.pop(symbol, None)
+        else:
+            self._schedule(symbol, state, ts)
+
+    def _reaches_the_table(self, exposure_abs: Decimal) -> bool:
+        tiers = self.risk.hedge_tiers
+        return bool(tiers) and exposure_abs >= tiers[0].lower * self.risk.hedge_tier_release
 
     def next_due_ns(self) -> int | None:
         """Give when ``decide`` must be called even if nothing else happens; None without need."""

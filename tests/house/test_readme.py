@@ -7,7 +7,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def named_modules() -> set[str]:
-    return set(re.findall(r"`((?:risk|strategies|venues|data|backtest)/[\w/]+\.py)`", (ROOT / "README.md").read_text()))
+    return set(
+        re.findall(
+            r"`((?:risk|strategies|venues|data|backtest)/[\w/]+\.py)`", (ROOT / "README.md").read_text()
+        )
+    )
 
 
 def test_every_module_named_exists() -> None:

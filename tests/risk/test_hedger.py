@@ -49,7 +49,8 @@ class Account:
 
     def trade(self, symbol, size, ts):
         self.net[symbol] += D(size)
-        self.hedger.size_changed(symbol, ts)
+        exposure = abs(self.net[symbol] * self.marks[symbol])
+        self.hedger.size_changed(symbol, ts, exposure, self.hedge[symbol])
 
     def decide(self, ts, equity=RICH, **options):
         return self.hedger.decide(ts, self.lines(), equity, **options)
@@ -443,3 +444,23 @@ def test_hedges_converge_to_their_targets_when_orders_fill(path):
 @given(path=steps)
 def test_the_same_calls_give_the_same_states(path):
     assert run(path)[2] == run(path)[2]
+
+
+def test_nobody_is_woken_for_changes_from_which_nothing_can_follow():
+    desk = Account({"BTC": "100000"})
+    desk.trade("BTC", "0.5", 0)  # 50 000: the table begins at 100 000
+    assert desk.hedger.next_due_ns() is None
+    desk.trade("BTC", "0.6", 4 * SECOND_NS)
+    assert desk.hedger.next_due_ns() == 9 * SECOND_NS
+
+
+def test_changes_nobody_was_woken_for_still_start_the_longest_wait_until_they_have_settled():
+    desk = Account({"BTC": "100000"})
+    for second in range(0, 14, 4):
+        desk.trade("BTC", "0.2", second * SECOND_NS)
+    desk.trade("BTC", "0.4", 14 * SECOND_NS)
+    assert desk.hedger.next_due_ns() == 15 * SECOND_NS
+    desk = Account({"BTC": "100000"})
+    desk.trade("BTC", "0.2", 0)
+    desk.trade("BTC", "0.9", 14 * SECOND_NS)  # the first change had settled by then
+    assert desk.hedger.next_due_ns() == 19 * SECOND_NS
