@@ -142,15 +142,33 @@ def refile_isolated(core: Core, position: Position) -> None:
 
 
 def refile_cross(core: Core, user: User) -> None:
-    """Give the scan a cross account's slack of this moment; one with a liquidation in flight is left out."""
+    """Note that a cross account's slack has changed: the scan gets it once, when the next sweep begins."""
+    core.stale_accounts.add(user.name)
+
+
+def file_stale(core: Core) -> None:
+    """Give the scan the slack of every cross account that has changed."""
+    for name in sorted(core.stale_accounts):
+        _file_cross(core, core.users[name])
+    core.stale_accounts.clear()
+
+
+def _file_cross(core: Core, user: User) -> None:
+    """File a cross account in one pass over its positions; one with a liquidation in flight is left out."""
     if not user.cross or (user.liquidating and any(p.busy for p in user.cross.values())):
         core.index.drop_cross(user.name)
         return
+    slack = cash(core, user) + holds(core, user)
     sizes: dict[str, tuple[Decimal, Decimal]] = {}
     for position in user.cross.values():
-        net, gross = sizes.get(position.symbol, (ZERO, ZERO))
-        sizes[position.symbol] = (net + position.side * position.size, gross + position.size)
-    slack = account_value(core, user) - cross_maintenance(core, user)
+        symbol, size = position.symbol, position.size
+        state = core.symbols[symbol]
+        notional = size * state.mark
+        slack += position.side * (notional - position.cost) - state.spec.tiers.maintenance(notional)
+        if position.funding_index != state.funding_index:
+            slack -= position.accrued(state.funding_index)
+        net, gross = sizes.get(symbol, (ZERO, ZERO))
+        sizes[symbol] = (net + position.side * size, gross + size)
     core.index.put_cross(user.name, slack, tuple(_leg(core.symbols[s], *sizes[s]) for s in sorted(sizes)))
     core.touched.update(sizes)
 

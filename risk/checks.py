@@ -6,7 +6,6 @@ from risk.errors import InvalidInput
 from risk.market import SymbolView
 from risk.numbers import round_money, to_decimal
 
-
 _LEAST, _MOST = Decimal("1e-24"), Decimal("1e24")  # within what to_decimal takes
 
 

@@ -70,6 +70,7 @@ class Core:
         self.bid_triggers: PriceTriggers[str] = PriceTriggers(self.narrowed)  # resting sells
         self.account_index = LiquidationIndex(self.narrowed)  # our own HL accounts, by their next limit
         self.touched: set[str] = set()  # symbols whose positions must be looked at before the input ends
+        self.stale_accounts: set[str] = set()  # cross accounts whose slack the scan has to be told anew
         self.marks_moved: set[str] = set()  # symbols whose valid mark the input in hand changed
         self.accounts_touched: set[HlAccount] = set()
         self.channel = ChannelGuard()

@@ -40,7 +40,7 @@ def watch_accounts(core: Core) -> None:
 
 
 def _in_reach(core: Core, account: HlAccount) -> bool:
-    return any(
+    return account in core.account_index and any(
         account in core.account_index.candidates(name, float(core.symbols[name].mark))[1]
         for name in core.marks_moved
     )

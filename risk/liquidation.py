@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from risk.account import (
     cross_under_water,
+    file_stale,
     isolated_under_water,
     refile_cross,
     refile_isolated,
@@ -26,6 +27,7 @@ def sweep(core: Core) -> None:
     A suspect is looked at again only when something was closed meanwhile, so the loop ends.
     """
     confirmed: set[int | str] = set()
+    file_stale(core)
     while core.touched:
         symbols = sorted(core.touched)
         core.touched.clear()
@@ -42,6 +44,7 @@ def sweep(core: Core) -> None:
                 if account not in confirmed:
                     confirmed.add(account)
                     confirm_cross(core, core.users[account])
+        file_stale(core)
 
 
 def _confirm_isolated(core: Core, position: Position) -> None:

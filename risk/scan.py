@@ -142,6 +142,10 @@ class LiquidationIndex:
             if reach.rises:
                 self._cross.add_above(reach.symbol, reach.mark + width * reach.mark, user)
 
+    def __contains__(self, user: str) -> bool:
+        """Say whether a cross account is filed."""
+        return user in self._cross_put
+
     def drop_cross(self, user: str) -> None:
         """Forget a cross account; one that is not filed is no error."""
         if self._cross_put.pop(user, None) is not None:

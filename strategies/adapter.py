@@ -163,23 +163,19 @@ class HybridRouter(AccountStrategy):
     @guarded
     def on_quote(self, quote: Any) -> None:
         """Take a best bid and ask."""
-        ts = quote.ts_init
-        if self.driver.watch.on_quote(
+        self.driver.quote(
             self._symbols[quote.instrument_id],
-            ts,
+            quote.ts_init,
             float(quote.bid_price),
             float(quote.ask_price),
             float(quote.bid_size),
             float(quote.ask_size),
-        ):
-            self.driver.market(ts)
+        )
 
     @guarded
     def on_mark_price(self, mark: Any) -> None:
         """Take a mark."""
-        ts = mark.ts_init
-        if self.driver.watch.on_mark(self._symbols[mark.instrument_id], ts, float(mark.value)):
-            self.driver.market(ts)
+        self.driver.mark(self._symbols[mark.instrument_id], mark.ts_init, float(mark.value))
 
     @guarded
     def on_data(self, data: Any) -> None:

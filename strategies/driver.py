@@ -40,6 +40,7 @@ class CoreDriver:
         self._armed_ns: int | None = None
         self._waiting: deque[Input] = deque()
         self._busy = False
+        self._stale_bands: set[str] = set()
 
     def attach(self, account: HlAccount, port: VenuePort) -> None:
         """Route the requests of ``account`` to ``port``."""
@@ -61,6 +62,25 @@ class CoreDriver:
             return ()
         update = self.watch.flush(given.ts)
         return self._run(given, () if update is None else update.views)
+
+    def quote(self, symbol: str, ts: int, bid: float, ask: float, bid_size: float, ask_size: float) -> None:
+        """Take a best bid and ask; prices in USDC per coin, sizes in base coin."""
+        if symbol in self._stale_bands:
+            self._refresh(symbol)
+        if self.watch.on_quote(symbol, ts, bid, ask, bid_size, ask_size):
+            self.market(ts)
+
+    def mark(self, symbol: str, ts: int, mark: float) -> None:
+        """Take a mark in USDC per coin."""
+        if symbol in self._stale_bands:
+            self._refresh(symbol)
+        if self.watch.on_mark(symbol, ts, mark):
+            self.market(ts)
+
+    def _refresh(self, symbol: str) -> None:
+        """Bring a symbol's bands up to date when its next tick asks for them: often many inputs later."""
+        self._stale_bands.remove(symbol)
+        self.watch.set_bands(symbol, self.book.bands(symbol))
 
     def market(self, ts: int) -> None:
         """Let the book act on the ticks taken since it last looked: the last of them was not quiet."""
@@ -89,8 +109,7 @@ class CoreDriver:
         if events:
             self._sink(events)
             self._carry_out(events)
-        for symbol in self.book.take_narrowed():
-            self.watch.set_bands(symbol, self.book.bands(symbol))
+        self._stale_bands.update(self.book.take_narrowed())
         return events
 
     def _carry_out(self, events: tuple[Event, ...]) -> None:

@@ -59,11 +59,8 @@ class Shell:
 
     def tick(self, mark):
         self.now += SECOND_NS
-        watch = self.driver.watch
-        if watch.on_quote("BTC", self.now, mark - 1.0, mark + 1.0, 10.0, 10.0):
-            self.driver.market(self.now)
-        if watch.on_mark("BTC", self.now, mark):
-            self.driver.market(self.now)
+        self.driver.quote("BTC", self.now, mark - 1.0, mark + 1.0, 10.0, 10.0)
+        self.driver.mark("BTC", self.now, mark)
 
     def order(self, order_id, size, **more):
         more = {"leverage": 10} | more
@@ -129,9 +126,10 @@ def test_the_timer_is_armed_for_what_the_book_wants_next_and_only_when_that_chan
     assert shell.alarms[-1] == START + 2 * DAY_NS
 
 
-def test_bands_told_to_the_watch_are_those_of_the_book_after_every_input(shell):
+def test_a_tick_meets_the_bands_of_the_book_as_it_is_then(shell):
     told = {}
     shell.driver.watch.set_bands = lambda symbol, bands: told.__setitem__(symbol, bands)
     for number, limit in enumerate((99_000, 99_500, 98_000)):
         shell.order(f"o{number}", "0.01", type=OrderType.LIMIT, limit_price=D(limit))
+        shell.tick(100_000.0)
         assert told["BTC"] == shell.book.bands("BTC")
