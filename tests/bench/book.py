@@ -2,8 +2,8 @@
 
 ``order`` is one internal market order (opens and closes in turn, isolated and cross, 50 symbols, 2 000 users) with
 its journal entries, checks, routing record and fills. Beside it, in the same run, the plainest bookkeeping that
-moves the same money: floats in dicts, no journal, no margin rules. ``cross`` is a rising walk of one mark in steps of up
-to 10 bps under 2 000 cross accounts of four symbols each: confirmed and filed anew in exact decimal where their
+moves the same money: floats in dicts, no journal, no margin rules. ``cross`` is a rising walk of one mark in steps
+of up to 10 bps under 2 000 cross accounts of four symbols each: confirmed and filed anew in exact decimal where their
 bands are met, liquidated where they are under water. ``liquidations`` is one mark that puts 10 000 isolated
 positions under water, from the input to the last settled position. The collector runs; ``gc.freeze`` takes what
 was loaded out of its sight, as a service would at start.
