@@ -57,11 +57,21 @@ def backtest(
     json: Annotated[bool, typer.Option("--json", help="Print result.json, not a summary.")] = False,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE to change first.")] = None,
     data: Annotated[Path | None, typer.Option(help="The folder of history.")] = None,
+    counterfactuals: Annotated[
+        bool,
+        typer.Option(
+            "--counterfactuals",
+            help="Also run everything on Hyperliquid and everything INTERNAL, instead of estimating both.",
+        ),
+    ] = False,
 ) -> None:
-    """Run a scenario and report what the house would have earned or lost."""
+    """Run a scenario and report what the house would have earned or lost.
+
+    Results are written whole or not at all: scenario.toml, result.json, tables/*.parquet and report.html.
+    """
     from backtest.run import backtest_command
 
-    backtest_command(scenario, out, json, overrides or (), data)
+    backtest_command(scenario, out, json, overrides or (), data, counterfactuals)
 
 
 @app.command(epilog=f"Example: {PROGRAM} margin state.json meta.json --json")

@@ -1,6 +1,7 @@
-"""What the house would have earned otherwise: the same run with everything on Hyperliquid, or all INTERNAL.
+"""What the house would have earned otherwise, run again: everything on Hyperliquid, or everything INTERNAL.
 
 These are whole runs, in processes of their own beside the main one: users' results change their later orders.
+``backtest.estimates`` answers the same question at once, from the fills of the main run.
 """
 
 from collections.abc import Iterator
@@ -10,12 +11,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from backtest.estimates import ALL_HYPERLIQUID, ALL_INTERNAL
 from backtest.metrics import Metrics, plain
 from backtest.scenario import Scenario, apply_overrides
 
 _ENDLESS = "1e15"  # USDC: above any exposure
-ALL_HYPERLIQUID = "everything on Hyperliquid"
-ALL_INTERNAL = "everything INTERNAL"
 _ROUTES = {ALL_HYPERLIQUID: "HL_MODE", ALL_INTERNAL: "BETTING_MODE"}
 # What would force an order to Hyperliquid is switched off; price sanity and the channel stay as they are.
 _UNFORCED = (

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
+from backtest.estimates import estimates
 from backtest.house_pnl import house_pnl, reserve_path
 from backtest.scenario import Scenario
 from backtest.toxicity import toxicity
@@ -27,6 +28,7 @@ def compute_metrics(
     try:
         found = {
             "house_pnl": house_pnl(connection),
+            "estimates": estimates(connection, scenario.risk.config()),
             "solvency": _solvency(connection),
             "routing": _routing(connection),
             "execution": _execution(connection),
@@ -179,8 +181,7 @@ def _accounts(connection: DuckDBPyConnection) -> Metrics:
 
 def _liquidations(connection: DuckDBPyConnection) -> Metrics:
     latency = "(ts - triggered_ns) / 1e9"
-    measures = f"""count(*) as count, coalesce(sum(notional), 0) as notional,
-        coalesce(sum(bad_debt), 0) as bad_debt, count(distinct "user") as users,
+    measures = f"""count(*) as count, coalesce(sum(notional), 0) as notional, count(distinct "user") as users,
         quantile_cont({latency}, 0.5) as latency_p50_s, quantile_cont({latency}, 0.99) as latency_p99_s,
         max({latency}) as latency_max_s"""
     parts = rows(

@@ -97,9 +97,12 @@ def summarise(
     scenario: Scenario,
     tables: Mapping[str, pa.Table],
     facts: RunFacts,
-    counterfactuals: Mapping[str, Metrics] | None = None,
+    reruns: Mapping[str, Metrics] | None = None,
 ) -> dict[str, Any]:
-    """Return what ``result.json`` holds: provenance, counts, digest and metrics, plain values only."""
+    """Return what ``result.json`` holds: provenance, counts, digest and metrics, plain values only.
+
+    ``reruns`` are the metrics of counterfactual runs by name; without them the report shows the estimates.
+    """
     return {
         "format": FORMAT,
         "name": scenario.name,
@@ -109,7 +112,7 @@ def summarise(
         "versions": {"python": python_version()} | {name: version(name) for name in _PACKAGES},
         "counts": {name: table.num_rows for name, table in sorted(tables.items())},
         "metrics": compute_metrics(tables, scenario, facts.resolution_ns),
-        "counterfactuals": dict(counterfactuals or {}),
+        "reruns": dict(reruns or {}),
     } | asdict(facts)
 
 

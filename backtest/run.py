@@ -59,9 +59,10 @@ def run_backtest(
             source_fills=_fates(feed),
             extra=_extra(feed, tables, run.ticks),
         )
-        progress("counterfactuals", 1.0)
-        found = {name: future.result() for name, future in running.items()}
-    summary = summarise(scenario, tables, facts, found)
+        if running:
+            progress("counterfactuals", 1.0)
+        reruns = {name: future.result() for name, future in running.items()}
+    summary = summarise(scenario, tables, facts, reruns)
     return write_result(out, scenario, tables, summary)
 
 
@@ -71,13 +72,15 @@ def backtest_command(
     as_json: bool,
     overrides: Iterable[str],
     data_dir: Path | None,
+    with_counterfactuals: bool = False,
 ) -> None:
     """Run a scenario by name or path and print its summary, or with ``as_json`` its ``result.json``.
 
     Without a name: the real order flow where its history is at hand, else a synthetic day with a crash.
     """
     name = scenario or (WITH_HISTORY if find_history(data_dir) else WITHOUT_HISTORY)
-    chosen = apply_overrides(load_scenario(name), overrides)
+    asked = ["report.counterfactuals=true"] if with_counterfactuals else []
+    chosen = apply_overrides(load_scenario(name), [*overrides, *asked])
     target = out or _next_free(RUNS, chosen.name)
     with _LateBar(quiet=as_json) as bar:
         result = run_backtest(chosen, target, data_dir=data_dir, progress=bar.show)

@@ -96,8 +96,11 @@ class ReportSection(Section):
 
     sample_interval: Annotated[Interval, _text("between two snapshots of the house")] = 300 * 10**9
     counterfactuals: Annotated[
-        bool, _text("run again with everything on HL, and with everything INTERNAL")
-    ] = True
+        bool,
+        _text(
+            "run twice more, with everything on HL and everything INTERNAL; false: estimated from the fills"
+        ),
+    ] = False
 
 
 class Scenario(Section):

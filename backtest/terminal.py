@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backtest.house_pnl import COMPONENTS
-from backtest.report.summary import cards, count, share, signed, verdict
+from backtest.report.summary import cards, columns, count, share, signed, verdict
 from backtest.scenario import Scenario
 from backtest.toxicity import HORIZONS_NS
 
@@ -40,8 +40,8 @@ def _headlines(scenario: Scenario, summary: Mapping[str, Any]) -> Table:
 
 
 def _house(summary: Mapping[str, Any]) -> Table:
-    runs = {"USDC": summary["metrics"]} | dict(summary["counterfactuals"])
-    table = Table("house PnL", box=None, header_style="bold")
+    runs = columns(summary)
+    table = Table("house PnL, USDC", box=None, header_style="bold")
     for name in runs:
         table.add_column(name, justify="right")
     for name, label in (COMPONENTS | {"total": "House PnL"}).items():

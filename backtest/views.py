@@ -43,12 +43,12 @@ with traded as (
         coalesce(sum(payment) filter (source = 'INTERNAL'), 0) as internal_funding
     from funding_settlements group by {key}
 ), liquidated as (
-    select {key}, count(*) as liquidations, sum(notional) as liquidated_notional, sum(bad_debt) as bad_debt
+    select {key}, count(*) as liquidations, sum(notional) as liquidated_notional
     from liquidations group by {key}
 )
 select {key}, fills, {other}s, volume, internal_volume, maker_volume, pnl, fees,
     coalesce(funding_paid, 0) as funding_paid, coalesce(liquidations, 0) as liquidations,
-    coalesce(liquidated_notional, 0) as liquidated_notional, coalesce(bad_debt, 0) as bad_debt,
+    coalesce(liquidated_notional, 0) as liquidated_notional,
     internal_result + coalesce(internal_funding, 0) as house_result
 from traded left join funded using ({key}) left join liquidated using ({key})
 """

@@ -10,11 +10,18 @@ import pyarrow as pa
 from backtest.house_pnl import COMPONENTS, reserve_path
 from backtest.report import plots_house, plots_users, traces
 from backtest.report.html import Figures, interval, money, page, plot, section, table
-from backtest.report.summary import cards, count, verdict, when
+from backtest.report.summary import cards, columns, count, counterfactuals, verdict, when
 from backtest.scenario import Scenario
 from backtest.scenario_toml import dump_toml
 from backtest.toxicity import HORIZONS_NS
 from backtest.views import connect
+
+_COUNTERFACTUALS = {
+    "estimate": "Estimates from this run's own fills: no hedging, and nobody behaves otherwise. Everything on "
+    "Hyperliquid earns the builder fee on all that users traded; everything INTERNAL collects their results, fees "
+    "and funding on both routes. Run with --counterfactuals to have both run again.",
+    "rerun": "Both were run again from the start: users' results changed their later orders.",
+}
 
 
 def render_report(scenario: Scenario, tables: Mapping[str, pa.Table], summary: Mapping[str, Any]) -> str:
@@ -26,7 +33,7 @@ def render_report(scenario: Scenario, tables: Mapping[str, pa.Table], summary: M
         f"{when(summary['span_ns'][0])} – {when(summary['span_ns'][1])} UTC, digest {summary['digest'][:16]}</p>",
         f"<p class='lead'>{escape(verdict(summary))}</p>",
         _cards(scenario, summary),
-        _house_section(metrics, summary["counterfactuals"], figures),
+        _house_section(summary, figures),
         section(
             "PnL path",
             "What the house has gained since the start, and what it is made of.",
@@ -84,6 +91,9 @@ def _figures(scenario: Scenario, tables: Mapping[str, pa.Table], summary: Mappin
         ]
     found = {
         "waterfall": plots_house.house_waterfall(metrics["house_pnl"]),
+        "counterfactuals": plots_house.counterfactuals(
+            {name: float(each["house_pnl"]["total"]) for name, each in columns(summary).items()}
+        ),
         "path": plots_house.pnl_path(house, float(capital), float(risk.reserve_capital)),
         "exposure": plots_house.exposure(tables["exposure"], symbols),
         "coverage": plots_house.coverage(tables["exposure"]),
@@ -96,11 +106,6 @@ def _figures(scenario: Scenario, tables: Mapping[str, pa.Table], summary: Mappin
     }
     if tables["liquidations"].num_rows:
         found["liquidations"] = plots_users.liquidations(tables["liquidations"], tables["marks"])
-    if summary["counterfactuals"]:
-        totals = {"this run": metrics} | dict(summary["counterfactuals"])
-        found["counterfactuals"] = plots_house.counterfactuals(
-            {name: float(each["house_pnl"]["total"]) for name, each in totals.items()}
-        )
     return found
 
 
@@ -114,15 +119,20 @@ def _cards(scenario: Scenario, summary: Mapping[str, Any]) -> str:
     return f"<div class='cards'>{''.join(made)}</div>"
 
 
-def _house_section(metrics: Mapping[str, Any], others: Mapping[str, Any], figures: Figures) -> str:
-    runs = {"this run": metrics} | dict(others)
+def _house_section(summary: Mapping[str, Any], figures: Figures) -> str:
+    runs = columns(summary)
     names = [name for name in COMPONENTS if any(Decimal(run["house_pnl"][name]) for run in runs.values())]
     rows = [[COMPONENTS[name], *(money(run["house_pnl"][name]) for run in runs.values())] for name in names]
     rows.append(["House PnL", *(money(run["house_pnl"]["total"]) for run in runs.values())])
-    parts = [plot("waterfall", figures), table(["component, USDC", *runs], rows)]
-    if others:
-        parts += ["<h3>Had everything been routed differently</h3>", plot("counterfactuals", figures)]
-    return section("What the house earned", "Every entry on the house's accounts, by cause.", *parts)
+    return section(
+        "What the house earned",
+        "Every entry on the house's accounts, by cause.",
+        plot("waterfall", figures),
+        table(["component, USDC", *runs], rows),
+        "<h3>Had everything been routed differently</h3>",
+        f"<p class='note'>{escape(_COUNTERFACTUALS[counterfactuals(summary)[0]])}</p>",
+        plot("counterfactuals", figures),
+    )
 
 
 def _liquidation_section(found: Mapping[str, Any], extra: Mapping[str, Any], figures: Figures) -> str:
@@ -132,7 +142,6 @@ def _liquidation_section(found: Mapping[str, Any], extra: Mapping[str, Any], fig
         "positions",
         "users",
         "notional, USDC",
-        "bad debt, USDC",
         "latency p50, s",
         "p99, s",
     ]
@@ -143,7 +152,6 @@ def _liquidation_section(found: Mapping[str, Any], extra: Mapping[str, Any], fig
             part["count"],
             part["users"],
             money(part["notional"]),
-            money(part["bad_debt"]),
             round(part["latency_p50_s"], 3),
             round(part["latency_p99_s"], 3),
         ]
@@ -151,7 +159,7 @@ def _liquidation_section(found: Mapping[str, Any], extra: Mapping[str, Any], fig
     ]
     text = (
         "Positions closed by force, over the mark. Latency runs in market time, from the mark to the close. "
-        "Bad debt here is that of isolated positions; that of cross accounts is in the house PnL above."
+        "Bad debt is in the house PnL above: it is of accounts, not of single positions."
     )
     if not rows:
         return section("Liquidations", "There were none.")
@@ -250,7 +258,6 @@ def _people_sections(metrics: Mapping[str, Any]) -> str:
         "fees": "fees",
         "funding_paid": "funding paid",
         "liquidations": "liquidations",
-        "bad_debt": "isolated bad debt",
         "house_result": "house result",
     }
 

@@ -163,7 +163,7 @@ def reserve(path: Sequence[tuple[int, Any]], thresholds: Sequence[tuple[str, flo
 
 
 def counterfactuals(totals: Mapping[str, float]) -> Figure:
-    """Draw the house PnL of this run beside those of its reruns."""
+    """Draw the house PnL of this run beside those of what would have been."""
     bar = {
         "type": "bar",
         "x": list(totals),

@@ -9,6 +9,11 @@ import numpy as np
 
 from backtest.scenario import Scenario
 
+_KINDS = {
+    "rerun": "each run again",
+    "estimate": "estimates: same fills, no hedging, nobody behaves otherwise",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -109,13 +114,26 @@ def verdict(summary: Mapping[str, Any]) -> str:
     )
     bad_debt = -Decimal(pnl["bad_debt"])
     words.append(f"Bad debt came to {amount(bad_debt)} USDC." if bad_debt else "There was no bad debt.")
+    kind, others = counterfactuals(summary)
     compared = []
-    for name, other in summary["counterfactuals"].items():
+    for name, other in others.items():
         gap = total - Decimal(other["house_pnl"]["total"])
         compared.append(f"{amount(abs(gap))} {'more' if gap >= 0 else 'less'} than with {name}")
-    if compared:
-        words.append(f"That is {' and '.join(compared)}.")
+    words.append(f"That is {' and '.join(compared)} ({_KINDS[kind]}).")
     return " ".join(words)
+
+
+def counterfactuals(summary: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return what would have been, by name, and its kind: ``rerun`` where it was run, else ``estimate``."""
+    if summary["reruns"]:
+        return "rerun", dict(summary["reruns"])
+    return "estimate", dict(summary["metrics"]["estimates"])
+
+
+def columns(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metrics to show beside each other: those of this run and of what would have been."""
+    kind, others = counterfactuals(summary)
+    return {"this run": summary["metrics"]} | {f"{name} ({kind})": other for name, other in others.items()}
 
 
 def amount(value: Any) -> str:

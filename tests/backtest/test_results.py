@@ -160,14 +160,22 @@ def vars_of(facts: object) -> dict:
     return {name: getattr(facts, name) for name in facts.__slots__}  # type: ignore[attr-defined]
 
 
+def test_without_reruns_the_verdict_and_the_report_say_that_they_estimate(result: Result) -> None:
+    assert "(estimates: same fills, no hedging, nobody behaves otherwise)" in verdict(result.facts)
+    assert result.facts["reruns"] == {}
+    html = (result.directory / "report.html").read_text()
+    assert "everything INTERNAL (estimate)" in html
+    assert "everything INTERNAL (rerun)" not in html
+
+
 def test_the_verdict_compares_with_the_runs_that_were_not() -> None:
     run = made_run()
     others = {
         name: {"house_pnl": {"total": total}} for name, total in (("all of it", "1e6"), ("nothing", "-1e6"))
     }
-    summary = summarise(run.scenario, run.tables, run.facts) | {"counterfactuals": others}
+    summary = summarise(run.scenario, run.tables, run.facts, others)
     total = float(summary["metrics"]["house_pnl"]["total"])
     less, more = (f"{gap:,.0f}".replace(",", " ") for gap in (1e6 - total, 1e6 + total))
     assert verdict(summary).endswith(
-        f"That is {less} less than with all of it and {more} more than with nothing."
+        f"That is {less} less than with all of it and {more} more than with nothing (each run again)."
     )
