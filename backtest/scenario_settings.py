@@ -98,6 +98,10 @@ class RiskSection(Section):
     deviation_critical_rate: Annotated[Fraction, _text("above it HL routing of the symbol halts")]
     deviation_day_review_usd: Money
     deviation_day_critical_usd: Money
+    position_difference_alert: Annotated[
+        Fraction, _text("of our size at HL against the books'; alert above it")
+    ]
+    position_difference_critical: Annotated[Fraction, _text("... above this also no new HL opens")]
     liquidation_slippage_cap: Fraction
     liquidation_cap_widening: Annotated[Positive, _text("factor on the cap of each further attempt")]
     liquidation_widest_cap: Annotated[Fraction, _text("no attempt accepts worse than this from the mark")]
@@ -199,6 +203,7 @@ _ORDERED = (
     ("price_range_release", "price_range_limit"),
     ("deviation_alert_rate", "deviation_critical_rate"),
     ("deviation_day_review_usd", "deviation_day_critical_usd"),
+    ("position_difference_alert", "position_difference_critical"),
     ("hedge_debounce", "hedge_max_wait"),
     ("hedge_retry_alert_at", "hedge_retry_max"),
     ("margin_ratio_topup", "margin_ratio_normal"),

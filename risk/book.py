@@ -1,10 +1,8 @@
 """``Book``: the deterministic core as one reducer, ``handle(input) -> events`` (see the architecture)."""
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -15,11 +13,13 @@ from risk import (
     house_accounts,
     liquidation,
     orders,
+    reconciliation,
     users,
     venue,
 )
 from risk.checks import market_view
 from risk.core import Core
+from risk.digest import state_digest
 from risk.errors import InvalidInput, InvariantBroken
 from risk.events import Event
 from risk.hedging import exposure_edges as hedge_edges
@@ -43,6 +43,7 @@ from risk.inputs import (
     VenueAccountLiquidated,
     VenueFilled,
     VenueOrderEnded,
+    VenuePositionsReported,
     WithdrawalEnded,
     WithdrawalSubmitted,
 )
@@ -86,6 +87,7 @@ class Book:
             VenueOrderEnded: lambda i: venue.ended(self._core, i),
             VenueAccountLiquidated: lambda i: venue.account_liquidated(self._core, i),
             ChannelReported: lambda i: venue.channel_reported(self._core, i),
+            VenuePositionsReported: lambda i: reconciliation.compare_positions(self._core, i),
             HlHaltLifted: lambda i: venue.lift_halt(self._core, i),
             RoutingModeSet: lambda i: set_mode(self._core, i),
             ConfigChanged: self._config_changed,
@@ -266,63 +268,9 @@ class Book:
 
     def digest(self) -> str:
         """Return the hash of the whole state: equal books have equal digests, on any machine."""
-        core = self._core
-        state = (
-            core.now,
-            sorted(core.ledger.balances.items()),
-            core.ledger.seq,
-            [core.positions[i] for i in sorted(core.positions)],
-            [core.orders[i] for i in sorted(core.orders)],
-            [core.venue_orders[i] for i in sorted(core.venue_orders)],
-            [(u.name, u.liquidating, u.cross_losses) for u in core.users.values() if u.cross],
-            sorted(core.withdrawals.items()),
-            [
-                (
-                    n,
-                    s.mark,
-                    s.mark_seq,
-                    s.mode,
-                    s.pinned,
-                    s.hedge_forced,
-                    s.recommended,
-                    s.funding_index,
-                    s.guard.state(),
-                    s.range_guard.state(),
-                    s.net_size,
-                    s.net_cost,
-                    s.hl_size,
-                    s.hl_cost,
-                    s.hl_funding_expected,
-                    s.hedge_size,
-                    s.hedge_cost,
-                    s.hl_halted,
-                )
-                for n, s in core.symbols.items()
-            ],
-            core.channel.state(),
-            core.breaker.state(),
-            core.deviation_day.state(),
-            core.hedger.state(),
-            [core.account_level[account] for account in HlAccount],
-            (core.user_hl_result, core.swept_hl_losses, core.hl_halted),
-            core.next_position_id,
-            core.next_fill_id,
-            core.next_cloid,
-        )
-        return hashlib.blake2b(_canonical(state).encode(), digest_size=16).hexdigest()
+        return state_digest(self._core)
 
 
 def _edges_of(settings: Settings, symbol: str) -> list[float]:
     edges = {*mode_edges(settings.routing_of(symbol), settings.risk), *hedge_edges(settings.risk)}
     return sorted(float(edge) for edge in edges)
-
-
-def _canonical(value: object) -> str:
-    """Write a value so that equal ones read equal: decimals normalised, dataclasses field by field."""
-    if isinstance(value, Decimal):
-        return str(value.normalize()) if value else "0"
-    if is_dataclass(value):
-        return "{" + ",".join(_canonical(getattr(value, f.name)) for f in fields(value)) + "}"
-    if isinstance(value, tuple | list):
-        return "[" + ",".join(map(_canonical, value)) + "]"
-    return str(value)

@@ -88,6 +88,7 @@ class Core:
         self.account_level: dict[HlAccount, str] = dict.fromkeys(HlAccount, "NORMAL")
         self.swept_hl_losses = ZERO  # users' net HL results already returned to custody
         self.user_hl_result = ZERO  # users' net HL PnL, fees and funding so far (+ they gained)
+        self.position_differences: dict[tuple[HlAccount, str], str] = {}  # level, where books and HL disagree
         self.hl_halted = False  # one of our accounts was liquidated
 
     def symbol(self, name: str) -> SymbolState:

@@ -14,6 +14,7 @@ from risk.internal import close_internal, fee_rate, open_internal
 from risk.ledger import RISK_RESERVE, ZERO
 from risk.margin import max_leverage
 from risk.numbers import round_money
+from risk.reconciliation import opens_allowed
 from risk.routing import HouseState, RouteDecision, decide, forced_reason, split
 from risk.state import Position, Purpose, SymbolState, User
 from risk.waiting import rest_here, wait
@@ -360,6 +361,8 @@ def _external_refusal(core: Core, state: SymbolState, notional: Decimal) -> tupl
         return "HL_DOWN", "it must go to Hyperliquid, which cannot be reached now"
     if core.hl_halted or state.hl_halted:
         return "HL_HALTED", "new Hyperliquid orders are halted"
+    if not opens_allowed(core):
+        return "HL_POSITIONS_DIFFER", "our books and Hyperliquid disagree about positions"
     if not trading_opens_allowed(core):
         return "HL_MARGIN", "our Hyperliquid account is short of margin"
     if notional < risk.hl_min_notional:

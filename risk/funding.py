@@ -10,6 +10,7 @@ from risk.inputs import FundingCorrected, FundingPublished, HlAccount
 from risk.internal import refile
 from risk.ledger import DEVIATION, FUNDING_INCOME, PLATFORM_CAPITAL, RISK_RESERVE, ZERO, isolated_margin, move
 from risk.numbers import round_money
+from risk.settings import HOUR_NS
 from risk.state import Position
 
 
@@ -18,7 +19,11 @@ def publish(core: Core, funding: FundingPublished) -> None:
     state = core.symbol(funding.symbol)
     finite("rate", funding.rate)
     positive("oracle", funding.oracle)
-    delta = funding.oracle * funding.rate
+    delta = state.funding_pending + funding.oracle * funding.rate
+    if funding.ts // HOUR_NS % core.risk.funding_interval_hours:
+        state.funding_pending = delta  # this hour is settled together with those up to the interval's end
+        return
+    state.funding_pending = ZERO
     state.funding_index += delta
     state.hl_funding_expected -= state.hl_size * delta
     core.index.funding_moved(funding.symbol, float(delta))

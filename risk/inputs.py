@@ -202,6 +202,15 @@ class VenueAccountLiquidated:
 
 
 @dataclass(frozen=True, slots=True)
+class VenuePositionsReported:
+    """Hyperliquid says what stands on one of our accounts: (symbol, signed size); symbols left out have none."""
+
+    ts: int
+    account: HlAccount
+    positions: tuple[tuple[str, Decimal], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HlHaltLifted:
     """An operator lets HL opens of a symbol go on after a deviation had stopped them."""
 
@@ -248,6 +257,7 @@ Input = (
     | VenueFilled
     | VenueOrderEnded
     | VenueAccountLiquidated
+    | VenuePositionsReported
     | HlHaltLifted
     | RoutingModeSet
     | ConfigChanged

@@ -87,6 +87,8 @@ class RiskConfig:
     deviation_critical_rate: Decimal = _d("0.05")
     deviation_day_review_usd: Decimal = _d("1000")
     deviation_day_critical_usd: Decimal = _d("5000")
+    position_difference_alert: Decimal = _d("0.0001")
+    position_difference_critical: Decimal = _d("0.001")
     # §4 liquidation
     liquidation_slippage_cap: Decimal = _d("0.02")
     liquidation_cap_widening: Decimal = _d("2")

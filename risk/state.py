@@ -171,6 +171,7 @@ class SymbolState:
     edge: int = 0  # between which exposure edges it stands
     recommended: RoutingMode | None = None
     funding_index: Decimal = ZERO
+    funding_pending: Decimal = ZERO  # published, and due at the end of the funding interval
     net_size: Decimal = ZERO
     net_cost: Decimal = ZERO
     net_indexed: Decimal = ZERO

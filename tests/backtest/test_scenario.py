@@ -38,7 +38,8 @@ def test_a_written_scenario_loads_to_the_same(name: str, tmp_path: Path) -> None
 def test_the_ready_scenarios_are_the_promised_ones() -> None:
     synthetic = ["calm", "trend", "one-way-crowd", "flash-crash", "funding-spike", "hl-outage", "thin-book"]
     crashes = ["crash-2025-10", "crash-2024-08", "crash-2020-03"]
-    promised = [f"synthetic-{mood}" for mood in synthetic] + ["flow-2023", "flow-2023-x20"] + crashes
+    real = ["flow-2023", "flow-2023-x20", "flow-2023-reality"]
+    promised = [f"synthetic-{mood}" for mood in synthetic] + real + crashes
     assert sorted(promised) == READY
     assert all(scenario.description for scenario in ready_scenarios())
     for name in crashes:

@@ -3,9 +3,9 @@
 import pytest
 
 from risk.errors import InvalidInput
-from risk.events import AlertRaised, FundingSettled, PositionLiquidated
+from risk.events import AlertRaised, FundingAccrued, FundingSettled, PositionLiquidated
 from risk.inputs import FundingBooked, FundingCorrected, HlAccount
-from tests.risk.book_builder import CROSS, D, Desk, changes, of, one, to_hl, wide_desk
+from tests.risk.book_builder import CROSS, D, Desk, changes, of, one, settings_with, to_hl, wide_desk
 
 
 def touch(desk, user, position):
@@ -154,3 +154,19 @@ def test_funding_that_cannot_be_is_named(rate, oracle, word):
     desk = Desk()
     with pytest.raises(InvalidInput, match=f"^{word} was"):
         desk.funding("BTC", rate, oracle)
+
+
+def test_a_longer_interval_settles_its_hours_together_and_mid_period_opens_pay_them_all():
+    desk = Desk(settings_with({"funding_interval_hours": 8}))
+    desk.deposit("ann", 10_000)
+    paid = []
+    for hour in range(1, 9):
+        desk.wait(3600)
+        if hour == 5:
+            desk.mark("BTC", 100_000)
+            desk.order("ann", "BTC", 1, "0.05", leverage=10)
+        paid += of(desk.funding("BTC", "0.0001"), FundingAccrued)
+    assert [event.index for event in paid] == [80]  # 8 hours of 100 000 × 0.0001
+    desk.mark("BTC", 100_000)
+    close = desk.order("ann", "BTC", -1, None, position_id=max(desk.book.positions))
+    assert one(close, FundingSettled).payment == 4
