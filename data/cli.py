@@ -25,7 +25,7 @@ from data.sources.detect import FORMATS, read_source
 from data.storage import read_json
 from risk.errors import InvalidInput
 
-app = typer.Typer(help="Fetch, import, list and check history.", no_args_is_help=True)
+app = typer.Typer(help="Fetch, import, list and check history.", no_args_is_help=True, add_completion=False)
 app.add_typer(fetch_app, name="fetch")
 
 FAULTY_STATUS = 1
@@ -153,7 +153,7 @@ def _show(entries: list[tuple[str, Import]], as_json: bool) -> None:
     if as_json:
         typer.echo(json_module.dumps([{"dataset": name} | asdict(entry) for name, entry in entries]))
         return
-    table = Table(title="Imported data", title_justify="left", box=SIMPLE)
+    table = Table(title="Imported data", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     for column in ("dataset", "symbol", "kind", "rows", "from", "to", "every s"):
         table.add_column(column, justify="right" if column in ("rows", "every s") else "left", no_wrap=True)
     for name, entry in entries:
