@@ -16,14 +16,18 @@ from data.bars import QuoteModel, bar_path, quotes_around
 from data.catalog import MarketCatalog, Source
 from data.check import require_sound
 from data.flow import FLOW_TRANSFERS, Flow, write_flow
-from data.flow_import import orders_from_fills
+from data.flow_import import ACCOUNTING, orders_from_fills
 from data.frames import MARKS
 from data.opening import opening_transfers
+from data.prints import marks_from_fills
 from data.sources.detect import read_source
+from data.sources.hyperliquid_fills import is_perpetual
 from data.sources.raw import SourceFrame
 from data.storage import exclusive, replaced_directory, sha256_of, write_table
 from risk.errors import InvalidInput
 from venues.hyperliquid.specs import bundled_meta
+
+SPOT = "SPOT"  # the fate of a fill that is not of a perpetual
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +126,40 @@ def _write_fills(parts: list[_Part], catalog: MarketCatalog, options: ImportOpti
         raise InvalidInput("the dataset has an order flow already; --replace drops that first")
     leverage = {symbol: max(spec.tiers.leverages) for symbol, spec in catalog.specs.items()}
     fills = pa.concat_tables([part.frame.table for part in parts])
-    unknown = sorted(set(fills["symbol"].unique().to_pylist()) - set(leverage))
-    if unknown:
-        raise InvalidInput(f"symbol was {unknown[0]!r}, it must be one of {', '.join(sorted(leverage))}")
     fills = fills.take(np.argsort(fills["ts"].to_numpy(), kind="stable"))
+    perpetual = pc.is_in(
+        fills["symbol"], pa.array([s for s in fills["symbol"].unique().to_pylist() if is_perpetual(s)])
+    )
+    spot, fills = fills.filter(pc.invert(perpetual)), fills.filter(perpetual)
+    symbols = sorted(fills["symbol"].unique().to_pylist())
+    unknown = sorted(set(symbols) - set(leverage))
+    if unknown:
+        raise InvalidInput(
+            f"symbol was {unknown[0]!r}, the meta must list it: give Hyperliquid's own with --meta (known are "
+            f"{', '.join(sorted(leverage))})"
+        )
     imported = orders_from_fills(fills, leverage=leverage)
     transfers = opening_transfers(fills, FLOW_TRANSFERS.empty_table(), leverage)
     shutil.rmtree(folder, ignore_errors=True)
     write_flow(Flow(imported.orders, transfers), folder)
-    write_table(imported.accounting, folder / "accounting.parquet")
+    accounting = pa.concat_tables([imported.accounting, _spot_fates(spot)])
+    write_table(
+        accounting.sort_by([("ts", "ascending"), ("fill_id", "ascending")]), folder / "accounting.parquet"
+    )
+    priced = {entry.symbol for entry in catalog.imports if entry.kind == "marks"}
+    for symbol in sorted(set(symbols) - priced):  # no better source of prices: the fills' own
+        marks = marks_from_fills(fills, symbol, frozenset())
+        traded = np.ones(marks.num_rows, dtype=bool)
+        quotes = quotes_around(marks, catalog.specs[symbol], options.quotes, traded)
+        catalog.write_market(symbol, quotes, marks, _sources(parts))
+
+
+def _spot_fates(spot: pa.Table) -> pa.Table:
+    """Account for fills of spot pairs, which no order comes of."""
+    nothing = pa.nulls(spot.num_rows, pa.string())
+    columns = [spot[name] for name in ("fill_id", "ts", "user", "symbol")]
+    fates = pa.array([SPOT] * spot.num_rows, pa.string())
+    return pa.table([*columns, fates, nothing, nothing], ACCOUNTING)
 
 
 def _joined(parts: list[_Part]) -> pa.Table:

@@ -107,6 +107,21 @@ def test_users_fills_become_a_flow_that_is_paid_for(tmp_path):
     assert flow.transfers.to_pylist()[0]["amount"] == "80"  # 1 ETH at 2000, 25x
 
 
+def test_fills_alone_bring_their_own_prices_and_spot_is_accounted_for(tmp_path):
+    path = user_fills(tmp_path, "B", "A")
+    rows = json.loads(path.read_text())
+    rows.append(rows[0] | {"coin": "@107", "tid": 9})
+    path.write_text(json.dumps(rows))
+    catalog = import_files([path], tmp_path / "set", ImportOptions())
+    quotes = catalog.frame("quotes", "ETH")
+    assert quotes["bid"].to_pylist() == quotes["ask"].to_pylist() == [2000.0, 2000.0]
+    from data.dataset import open_dataset
+
+    dataset = open_dataset(tmp_path / "set")
+    assert dataset.flow.orders.num_rows == 2
+    assert sorted(dataset.accounting["fate"].to_pylist()) == ["SPOT", "TAKER_ORDER", "TAKER_ORDER"]
+
+
 def test_the_commands_import_list_and_check(tmp_path, capsys):
     path = str(klines(tmp_path, "BTCUSDT-1m-2024-08-05.zip", 0, 3))
     catalog = ["--catalog", str(tmp_path / "catalog")]
