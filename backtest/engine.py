@@ -2,7 +2,7 @@
 
 import gc
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,6 +15,7 @@ from nautilus_trader.model import (
     AccountType,
     ClientId,
     Currency,
+    MarkPriceUpdate,
     Money,
     OmsType,
     QuoteTick,
@@ -84,11 +85,10 @@ def run_engine(scenario: Scenario, feed: Feed, progress: Callable[[float], None]
                 market, others = feed.load(start, end)
                 marks.add(market)
                 ticks += len(market)
-                _add(engine, market, others)
+                _add(engine, market, others, mirrored=settings.risk.hedging_enabled)
                 engine.run(start=start, end=end - 1, streaming=True)
                 failures.reraise()
                 engine.clear_data()
-                gc.collect()
                 progress((end - feed.span[0]) / (feed.span[1] - feed.span[0]))
             engine.end()
             failures.reraise()
@@ -160,11 +160,12 @@ def _strategies(
     yield HedgeExecutor(setup("HEDGE-002", HlAccount.HEDGE, HEDGE_VENUE), driver, failures)
 
 
-def _add(engine: BacktestEngine, market: list[Tick], others: list) -> None:
+def _add(engine: BacktestEngine, market: list[Tick], others: list, *, mirrored: bool) -> None:
     """Add a slice so that at one time the market comes first, on both venues, then the rest."""
     if market:
         engine.add_data(market, sort=False)
-        engine.add_data(_mirrored(market), sort=False)
+        if mirrored:
+            engine.add_data(_mirrored(market), sort=False)
     if others:
         engine.add_data(others, client_id=ClientId(FLOW_CLIENT), sort=False)
     engine.sort_data()
@@ -172,37 +173,39 @@ def _add(engine: BacktestEngine, market: list[Tick], others: list) -> None:
 
 def _mirrored(market: list[Tick]) -> list[QuoteTick]:
     """Return the quotes once more, for the same coins on the hedge account's venue."""
-    quotes = [tick for tick in market if isinstance(tick, QuoteTick)]
-    instruments = {quote.instrument_id for quote in quotes}
+    instruments = {tick.instrument_id for tick in market}
     mirror = {instrument: instrument_id(symbol_of(instrument), HEDGE_VENUE) for instrument in instruments}
     return [
         QuoteTick(
-            mirror[quote.instrument_id],
-            quote.bid_price,
-            quote.ask_price,
-            quote.bid_size,
-            quote.ask_size,
-            quote.ts_event,
-            quote.ts_init,
+            mirror[tick.instrument_id],
+            tick.bid_price,
+            tick.ask_price,
+            tick.bid_size,
+            tick.ask_size,
+            tick.ts_event,
+            tick.ts_init,
         )
-        for quote in quotes
+        for tick in market
+        if isinstance(tick, QuoteTick)
     ]
 
 
 class _Marks:
     """Collect the marks of all slices as one compact table."""
 
-    def __init__(self, symbols: Iterable[str]) -> None:
-        self._symbols = {instrument_id(symbol): symbol for symbol in symbols}
+    def __init__(self, symbols: Collection[str]) -> None:
+        self._symbols = pa.array(symbols, pa.string())
+        self._numbers = {instrument_id(symbol): number for number, symbol in enumerate(symbols)}
         self._parts: list[pa.Table] = []
 
     def add(self, market: list[Tick]) -> None:
-        marks = [tick for tick in market if not isinstance(tick, QuoteTick)]
+        marks = [tick for tick in market if isinstance(tick, MarkPriceUpdate)]
         ts = np.array([mark.ts_init for mark in marks], dtype=np.int64)
         values = np.array([float(mark.value) for mark in marks])
-        symbols = pa.array([self._symbols[mark.instrument_id] for mark in marks], pa.string())
+        numbers = np.array([self._numbers[mark.instrument_id] for mark in marks], dtype=np.int64)
         order = np.argsort(ts, kind="stable")
-        self._parts.append(pa.table([ts[order], symbols.take(order), values[order]], schema=MARKS))
+        symbols = self._symbols.take(pa.array(numbers[order]))
+        self._parts.append(pa.table([ts[order], symbols, values[order]], schema=MARKS))
 
     def table(self) -> pa.Table:
         return pa.concat_tables(self._parts)
@@ -210,7 +213,7 @@ class _Marks:
 
 @contextmanager
 def _patient_collector() -> Iterator[None]:
-    """Keep the garbage collector out of a run, which makes next to no cycles: it is collected between slices."""
+    """Keep the garbage collector out of a run, whose objects go by reference count: it makes next to no cycles."""
     gc.disable()
     try:
         yield

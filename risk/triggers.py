@@ -17,34 +17,39 @@ class _Side[Id: int | str]:
     without ``drift``, so that moving it moves them all. Every rounding goes up, which only fires earlier.
     """
 
-    __slots__ = ("drift", "entries", "sign")
+    __slots__ = ("_entries", "_top", "drift", "sign")
 
     def __init__(self, sign: int) -> None:
         self.sign = sign
         self.drift = 0.0
-        self.entries: SortedList[tuple[float, Id]] = SortedList()
+        self._entries: SortedList[tuple[float, Id]] = SortedList()
+        self._top = -math.inf  # the highest key, at hand because nearly every question ends with it
 
     def add(self, price: float, owner: Id) -> tuple[float, Id]:
         key = self.sign * price
         entry = (math.nextafter(key + _KEY_NUDGE * abs(key) - self.drift, math.inf), owner)
-        self.entries.add(entry)
+        self._entries.add(entry)
+        self._top = max(self._top, entry[0])
         return entry
+
+    def remove(self, entry: tuple[float, Id]) -> None:
+        self._entries.remove(entry)
+        if entry[0] == self._top:
+            self._top = self._entries[-1][0] if self._entries else -math.inf
 
     def shift(self, delta: float) -> None:
         signed = self.sign * delta
         self.drift = math.nextafter(self.drift + signed + _KEY_NUDGE * abs(signed), math.inf)
 
     def nearest(self) -> float:
-        if not self.entries:
-            return -math.inf
-        key: float = self.entries[-1][0]
-        return math.nextafter(key + self.drift, math.inf)
+        top = self._top
+        return top if top == -math.inf else math.nextafter(top + self.drift, math.inf)
 
     def hit(self, price: float) -> list[Id]:
         reached = math.nextafter(self.sign * price - self.drift, -math.inf)
-        if not self.entries or self.entries[-1][0] < reached:
+        if self._top < reached:
             return []
-        return [owner for _, owner in self.entries.irange((reached,))]
+        return [owner for _, owner in self._entries.irange((reached,))]
 
 
 class PriceTriggers[Id: int | str]:
@@ -76,7 +81,7 @@ class PriceTriggers[Id: int | str]:
     def remove(self, owner: Id) -> None:
         """Drop all triggers of ``owner``; an id that has none is no error."""
         for side, entry in self._filed.pop(owner, ()):
-            side.entries.remove(entry)
+            side.remove(entry)
 
     def hit(self, symbol: str, price: float) -> list[Id]:
         """Return the owners of the triggers that fire at ``price``, BELOW first; they stay filed."""
@@ -108,7 +113,7 @@ class PriceTriggers[Id: int | str]:
         kept = []
         for held, entry in self._filed.get(owner, ()):
             if held is side:
-                side.entries.remove(entry)
+                side.remove(entry)
             else:
                 kept.append((held, entry))
         self._filed[owner] = (*kept, (side, side.add(price, owner)))

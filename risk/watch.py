@@ -284,4 +284,4 @@ def _exact(value: float, places: int) -> Decimal:
 
 
 def _exact_levels(levels: _Levels, price_places: int, size_places: int) -> tuple[Level, ...]:
-    return tuple((_exact(price, price_places), _exact(size, size_places)) for price, size in levels)
+    return tuple([(_exact(price, price_places), _exact(size, size_places)) for price, size in levels])
