@@ -2,11 +2,12 @@
 
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.progress import Progress
 
@@ -15,6 +16,7 @@ from backtest.engine import run_engine
 from backtest.feed import Feed
 from backtest.invariants import check_invariants
 from backtest.liquidation_comparison import compare_liquidations
+from backtest.outcomes import order_outcomes, with_outcomes
 from backtest.results import REPORT_FILE, Result, RunFacts, check_out, summarise, write_result
 from backtest.scenario import Scenario, apply_overrides, load_scenario
 from backtest.sources import open_feed
@@ -46,9 +48,10 @@ def run_backtest(
     )
     with counterfactuals(scenario, data_dir, catalog_dir) as running:
         run = run_engine(scenario, feed, lambda share: progress("backtest", share))
-        if feed.accounting is not None:
-            run.recorder.add_table("source_fills", feed.accounting)
         tables = run.recorder.tables()
+        outcomes = order_outcomes(tables, feed.flow.orders)
+        if feed.accounting is not None:
+            tables["source_fills"] = with_outcomes(feed.accounting, outcomes)
         check_invariants(tables, run.book.balances)
         facts = RunFacts(
             book_digest=run.book.digest(),
@@ -56,8 +59,8 @@ def run_backtest(
             resolution_ns=dict(feed.resolution_ns),
             inputs=dict(feed.input_hashes),
             symbols_without_funding=tuple(feed.without_funding),
-            source_fills=_fates(feed),
-            extra=_extra(feed, tables, run.ticks),
+            source_fills=_source_fills(tables),
+            extra=_extra(feed, tables, outcomes, run.ticks),
         )
         if running:
             progress("counterfactuals", 1.0)
@@ -124,15 +127,24 @@ def _next_free(folder: Path, name: str) -> Path:
     return folder / f"{name}-{number}"
 
 
-def _fates(feed: Feed) -> Mapping[str, int]:
+def _source_fills(tables: Mapping[str, pa.Table]) -> dict[str, int]:
     """Count what became of each source fill on its way into the flow."""
-    if feed.accounting is None:
-        return {}
-    return dict(sorted(Counter(feed.accounting["fate"].to_pylist()).items()))
+    return _counted(tables["source_fills"], "fate") if "source_fills" in tables else {}
 
 
-def _extra(feed: Feed, tables: Mapping[str, Any], ticks: int) -> dict[str, Any]:
+def _counted(table: pa.Table, *columns: str) -> Any:
+    """Count the rows by the value of the first column, and within it of the next."""
+    first, *rest = columns
+    names = sorted(set(table[first].to_pylist()))
+    parts = {name: table.filter(pc.equal(table[first], name)) for name in names}
+    return {name: _counted(part, *rest) if rest else part.num_rows for name, part in parts.items()}
+
+
+def _extra(feed: Feed, tables: Mapping[str, pa.Table], outcomes: pa.Table, ticks: int) -> dict[str, Any]:
     found: dict[str, Any] = {"ticks": ticks, "orders": feed.flow.orders.num_rows}
+    found["order_outcomes"] = _counted(outcomes, "outcome")
+    if "source_fills" in tables:
+        found["source_fill_outcomes"] = _counted(tables["source_fills"], "fate", "outcome")
     if feed.liquidations is not None:
         found["real_liquidations"] = compare_liquidations(tables["liquidations"], feed.liquidations).to_dict()
     return found

@@ -4,6 +4,7 @@ What a file leaves out has its default; ``hybrid-perps scenario show NAME`` writ
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -17,6 +18,8 @@ from backtest.scenario_values import Count, Duration, Fraction, Interval, Levera
 from risk.errors import InvalidInput
 from risk.settings import RoutingConfig, Settings
 
+_KEY_PART = re.compile(r"""\"[^"]+\"|'[^']+'|[^\s."'=]+""")
+_KEY_PATH = re.compile(rf"\s*(?:{_KEY_PART.pattern})(?:\s*\.\s*(?:{_KEY_PART.pattern}))*\s*")
 READY = Path(__file__).parent / "scenarios"
 
 
@@ -154,8 +157,8 @@ def apply_overrides(scenario: Scenario, assignments: Iterable[str]) -> Scenario:
     values = scenario.model_dump()
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
-        keys = path.strip().split(".")
-        if not equals or not all(keys):
+        keys = _keys(path)
+        if not equals or not keys:
             raise InvalidInput(
                 f"--set was {assignment!r}; it must be KEY=VALUE, such as risk.hedge_debounce=3s"
             )
@@ -191,6 +194,12 @@ def _known(name: str) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}; a file must end in .toml"
     raise InvalidInput(f"scenario was {name!r}: {hint}")
+
+
+def _keys(path: str) -> list[str]:
+    """Split a dotted key as TOML does, a bare * allowed; an unusable one gives none."""
+    parts = _KEY_PART.findall(path) if _KEY_PATH.fullmatch(path) else []
+    return [part.strip("\"'") for part in parts]
 
 
 def _value(text: str) -> Any:

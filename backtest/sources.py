@@ -1,5 +1,6 @@
 """From a scenario's data and flow sections to the feed of a run."""
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -7,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from nautilus_trader.model import QuoteTick
+from nautilus_trader.model import MarkPriceUpdate, QuoteTick
 
 from backtest.feed import Feed, LoadTicks, Tick
+from backtest.flow_window import account_for, narrow
 from backtest.scenario import Scenario
 from data.catalog import to_mark_updates, to_quote_ticks
 from data.dataset import Dataset, open_dataset
@@ -42,9 +43,19 @@ def open_feed(
 ) -> Feed:
     """Make or open what ``scenario`` runs on; raise InvalidInput for what is missing or does not fit."""
     if scenario.data.source == "synthetic":
-        return _synthetic_feed(scenario)
-    dataset = open_dataset(scenario.data.dataset, catalog_dir, data_dir, progress)
-    return _dataset_feed(scenario, dataset, data_dir)
+        feed = _synthetic_feed(scenario)
+    else:
+        dataset = open_dataset(scenario.data.dataset, catalog_dir, data_dir, progress)
+        feed = _dataset_feed(scenario, dataset, data_dir)
+    _check_routing(scenario, list(feed.specs))
+    return feed
+
+
+def _check_routing(scenario: Scenario, symbols: list[str]) -> None:
+    for symbol in scenario.routing.keys() - {"*", *symbols}:
+        near = difflib.get_close_matches(symbol, symbols, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"its symbols are {', '.join(symbols)}"
+        raise InvalidInput(f"routing has a row for {symbol!r}, which is not in the run: {hint}")
 
 
 def _synthetic_feed(scenario: Scenario) -> Feed:
@@ -68,7 +79,7 @@ def _synthetic_feed(scenario: Scenario) -> Feed:
         resolution_ns=made.resolution_ns,
         span=made.span,
         rows=sum(frames.quotes.num_rows + frames.marks.num_rows for frames in made.market.values()),
-        flow=_only(_scaled(scenario, flow).between(*made.span), made.symbols),
+        flow=narrow(_scaled(scenario, flow), *made.span, list(made.symbols)),
         funding=_settlements(made.funding, made.oracles, made.specs),
         outages=(*made.outages, *_outages(scenario, made.span[0])),
         round_trip_ns=scenario.venue.round_trip,
@@ -100,8 +111,13 @@ def _dataset_feed(scenario: Scenario, dataset: Dataset, data_dir: Path | None) -
         flow, accounting = _own_flow(scenario, dataset, data_dir)
     else:
         flow = read_flow(Path(scenario.flow.source))
-    flow = _only(_scaled(scenario, flow).between(start, end), symbols)
-    span = (start - LEAD_NS, end + TAIL_NS)
+    flow = narrow(_scaled(scenario, flow), start, end, symbols)
+    if accounting is not None:
+        accounting = account_for(accounting, flow, symbols)
+    lead = start - LEAD_NS
+    if start > first:
+        lead = _first_prices_by(dataset, flow, lead)
+    span = (lead, end + TAIL_NS)
     specs = {symbol: dataset.specs[symbol] for symbol in symbols}
     counted = [e for e in dataset.catalog.imports if e.symbol in specs and e.kind in ("quotes", "marks")]
     whole = max(e.last_ns for e in counted) - min(e.first_ns for e in counted)
@@ -117,9 +133,37 @@ def _dataset_feed(scenario: Scenario, dataset: Dataset, data_dir: Path | None) -
         round_trip_ns=scenario.venue.round_trip,
         input_hashes=dataset.input_hashes,
         accounting=accounting,
-        liquidations=dataset.liquidations if scenario.flow.source == "dataset" else None,
+        liquidations=_within(dataset.liquidations, start, end) if scenario.flow.source == "dataset" else None,
         load_ticks=lambda begin, until: dataset.load(begin, until, symbols),
     )
+
+
+def _first_prices_by(dataset: Dataset, flow: Flow, lead_ns: int) -> int:
+    """Return the start, ``lead_ns`` or earlier, from which every symbol has a price by its first order.
+
+    Coins that seldom trade may have had their last price long before the window.
+    """
+    starts = [lead_ns]
+    times = flow.orders["ts"].to_numpy()
+    names = np.array(flow.orders["symbol"].to_pylist(), dtype=object)
+    for symbol in flow.symbols:
+        first_order = int(times[names == symbol][0])
+        if not all(_by_kind(dataset.load(lead_ns, first_order, [symbol]))):
+            starts += [kind[-1].ts_init for kind in _by_kind(dataset.load(0, lead_ns, [symbol])) if kind]
+    return min(starts)
+
+
+def _by_kind(ticks: list[Tick]) -> tuple[list[QuoteTick], list[MarkPriceUpdate]]:
+    quotes = [tick for tick in ticks if isinstance(tick, QuoteTick)]
+    return quotes, [tick for tick in ticks if not isinstance(tick, QuoteTick)]
+
+
+def _within(liquidations: pa.Table | None, start_ns: int, end_ns: int) -> pa.Table | None:
+    """Return the liquidations with start_ns ≤ ts < end_ns."""
+    if liquidations is None:
+        return None
+    times = liquidations["ts"].to_numpy()
+    return liquidations.filter((start_ns <= times) & (times < end_ns))
 
 
 def _specs(scenario: Scenario, specs: Mapping[str, SymbolSpec]) -> dict[str, SymbolSpec]:
@@ -210,8 +254,7 @@ def _synthetic_flow(scenario: Scenario, dataset: Dataset, symbols: list[str], sp
 
 def _frames(ticks: list[Tick]) -> MarketFrames:
     """Turn one symbol's ticks back into frames; marks are taken as of each quote."""
-    quotes = [tick for tick in ticks if isinstance(tick, QuoteTick)]
-    marks = [tick for tick in ticks if not isinstance(tick, QuoteTick)]
+    quotes, marks = _by_kind(ticks)
     times = np.array([quote.ts_init for quote in quotes])
     rows = np.searchsorted(np.array([mark.ts_init for mark in marks]), times, side="right") - 1
     values = np.array([float(mark.value) for mark in marks])
@@ -230,9 +273,3 @@ def _scaled(scenario: Scenario, flow: Flow) -> Flow:
     if scenario.flow.scale == 1:
         return flow
     return scale_flow(flow, scenario.flow.scale, scenario.seed, Jitter(delay_ns=scenario.flow.jitter))
-
-
-def _only(flow: Flow, symbols: list[str]) -> Flow:
-    """Keep the orders of ``symbols``."""
-    keep = pc.is_in(flow.orders["symbol"], value_set=pa.array(symbols))
-    return flow if pc.all(keep).as_py() is not False else Flow(flow.orders.filter(keep), flow.transfers)

@@ -84,6 +84,8 @@ def test_overrides_reach_every_depth_and_stay_exact() -> None:
         [
             "risk.hedge_debounce=3s",
             "routing.*.normal_threshold=0.1",
+            'routing."*".betting_threshold=0.2',
+            "routing . 'ETH'.normal_threshold = 0.3",
             'routing.BTC.routing_mode = "HL_MODE"',
             "seed=7",
         ],
@@ -91,6 +93,9 @@ def test_overrides_reach_every_depth_and_stay_exact() -> None:
     settings = scenario.settings()
     assert settings.risk.hedge_debounce_ns == 3_000_000_000
     assert settings.routing_of("BTC").normal_threshold == Decimal("0.1")
+    assert settings.routing_of("BTC").betting_threshold == Decimal("0.2")
+    assert settings.routing_of("ETH").normal_threshold == Decimal("0.3")
+    assert scenario.routing.keys() == {"*", "BTC", "ETH"}
     assert settings.routing_of("BTC").routing_mode is RoutingMode.HL_MODE
     assert scenario.seed == 7
 
@@ -138,7 +143,18 @@ def test_a_wrong_value_is_named_with_what_would_be_right(values: dict, message: 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("bad", ["risk.hedge_debounce", "=3", "risk..x=1", "name.x=1", "risk.unknown=1"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "risk.hedge_debounce",
+        "=3",
+        "risk..x=1",
+        "name.x=1",
+        "risk.unknown=1",
+        'routing."*.x=1',
+        'routing."".x=1',
+    ],
+)
 def test_an_unusable_override_is_refused(bad: str) -> None:
     with pytest.raises(InvalidInput):
         apply_overrides(load_scenario("synthetic-calm"), [bad])

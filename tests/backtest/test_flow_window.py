@@ -1,0 +1,118 @@
+"""Narrowing a flow: which orders are left, what money the users bring, and what is said of the rest."""
+
+import pyarrow as pa
+import pytest
+
+from backtest.flow_window import OTHER_SYMBOL, OUTSIDE_WINDOW, account_for, narrow
+from backtest.run import run_backtest
+from backtest.scenario import apply_overrides, load_scenario
+from backtest.sources import LEAD_NS, open_feed
+from data.flow import FLOW_ORDERS, FLOW_TRANSFERS, Flow, validate
+from data.flow_import import ACCOUNTING
+from risk.errors import InvalidInput
+
+SOURCE_FILLS = 35_691
+
+
+def order(ts: int, symbol: str) -> dict:
+    return {
+        "order_id": f"o{ts}",
+        "ts": ts,
+        "user": "u",
+        "symbol": symbol,
+        "intent": "NET",
+        "side": "BUY",
+        "type": "MARKET",
+        "size": "1",
+        "leverage": 2,
+        "margin_mode": "CROSS",
+        "reduce_only": False,
+        "source_fills": 1,
+    }
+
+
+def flow() -> Flow:
+    moves = [(1, "u", "10", "DEPOSIT"), (2, "v", "5", "DEPOSIT"), (3, "u", "-4.5", "WITHDRAWAL")]
+    moves += [(4, "v", "-5", "WITHDRAWAL"), (10, "u", "1", "DEPOSIT"), (20, "u", "2", "DEPOSIT")]
+    columns = zip(*moves, strict=True)
+    transfers = pa.table([list(column) for column in columns], FLOW_TRANSFERS)
+    rows = [order(5, "BTC"), order(10, "BTC"), order(12, "ETH"), order(19, "BTC"), order(20, "BTC")]
+    return validate(Flow(pa.Table.from_pylist(rows, FLOW_ORDERS), transfers))
+
+
+def test_a_window_keeps_its_orders_and_opens_with_what_users_had_paid_in():
+    found = validate(narrow(flow(), 10, 20, ["BTC"]))
+    assert found.orders["order_id"].to_pylist() == ["o10", "o19"]
+    assert found.transfers.to_pylist() == [
+        {"ts": 10, "user": "u", "amount": "5.5", "kind": "OPENING_BALANCE"},
+        {"ts": 10, "user": "u", "amount": "1", "kind": "DEPOSIT"},
+    ]
+
+
+def test_a_window_over_everything_changes_nothing():
+    whole = narrow(flow(), 1, 21, ["BTC", "ETH"])
+    assert whole.orders.equals(flow().orders)
+    assert whole.transfers.equals(flow().transfers)
+
+
+def test_fills_whose_order_is_left_out_say_why():
+    fates = ["TAKER_ORDER"] * 5 + ["LIQUIDATION"]
+    ids = [f"o{ts}" for ts in (5, 10, 12, 19, 20)]
+    accounting = pa.table(
+        {
+            "fill_id": [f"f{i}" for i in range(6)],
+            "ts": [5, 10, 12, 19, 20, 30],
+            "user": ["u"] * 6,
+            "symbol": ["BTC", "BTC", "ETH", "BTC", "BTC", "ETH"],
+            "fate": fates,
+            "order_id": [*ids, None],
+            "effect": ["OPEN"] * 6,
+        },
+        ACCOUNTING,
+    )
+    found = account_for(accounting, narrow(flow(), 10, 20, ["BTC"]), ["BTC"])
+    assert found.schema.equals(ACCOUNTING)
+    assert found["fate"].to_pylist() == [
+        OUTSIDE_WINDOW,
+        "TAKER_ORDER",
+        OTHER_SYMBOL,
+        "TAKER_ORDER",
+        OUTSIDE_WINDOW,
+        "LIQUIDATION",
+    ]
+    assert found["order_id"].to_pylist() == [None, "o10", None, "o19", None, None]
+
+
+def test_a_routing_row_for_a_symbol_that_is_not_in_the_run_names_the_near_one():
+    scenario = apply_overrides(load_scenario("synthetic-calm"), ["routing.BTCC.normal_threshold=1"])
+    with pytest.raises(InvalidInput, match="'BTCC', which is not in the run: did you mean 'BTC'"):
+        open_feed(scenario)
+
+
+def test_every_real_source_fill_is_accounted_for_in_a_window_too(real_history, tmp_path):
+    days = ["data.start=2023-04-14", "data.end=2023-04-16"]
+    scenario = apply_overrides(load_scenario("flow-2023"), days)
+    feed = open_feed(scenario)
+    assert feed.span[0] < scenario.data.start - LEAD_NS  # OP was last traded long before
+    facts = run_backtest(scenario, tmp_path / "out").facts
+    assert sum(facts["source_fills"].values()) == SOURCE_FILLS
+    assert facts["source_fills"]["OUTSIDE_WINDOW"] > 30_000
+    reached = facts["extra"]["source_fill_outcomes"]
+    assert {fate: sum(found.values()) for fate, found in reached.items()} == facts["source_fills"]
+    assert sum(facts["extra"]["order_outcomes"].values()) == feed.flow.orders.num_rows
+    assert 0 < facts["extra"]["real_liquidations"]["real"] < 62
+
+
+def test_every_real_source_fill_is_accounted_for_in_the_whole(real_history):
+    feed = open_feed(load_scenario("flow-2023"))
+    assert feed.accounting.num_rows == SOURCE_FILLS
+    made = feed.accounting.filter(feed.accounting["order_id"].is_valid())
+    assert set(made["order_id"].to_pylist()) == set(feed.flow.orders["order_id"].to_pylist())
+    assert made.num_rows == sum(feed.flow.orders["source_fills"].to_pylist())
+    assert set(feed.accounting["fate"].to_pylist()) == {
+        "TAKER_ORDER",
+        "MAKER_ORDER",
+        "LIQUIDATION",
+        "LIQUIDATOR",
+    }
+    assert feed.liquidations.num_rows == 62
