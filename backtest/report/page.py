@@ -10,6 +10,7 @@ import pyarrow as pa
 from backtest.house_pnl import COMPONENTS, reserve_path
 from backtest.report import plots_house, plots_users, traces
 from backtest.report.html import Figures, interval, money, page, plot, section, table
+from backtest.report.source import order_section, real_liquidations
 from backtest.report.summary import cards, columns, count, counterfactuals, verdict, when
 from backtest.scenario import Scenario
 from backtest.scenario_toml import dump_toml
@@ -54,6 +55,7 @@ def render_report(scenario: Scenario, tables: Mapping[str, pa.Table], summary: M
         section("Risk reserve", "Its balance after every entry.", plot("reserve", figures)),
         _liquidation_section(metrics["liquidations"], summary["extra"], figures),
         _routing_section(metrics, figures),
+        order_section(summary),
         section(
             "Routing modes", _mode_text(metrics["modes"]), plot("modes", figures), _alerts(metrics["guards"])
         ),
@@ -162,23 +164,9 @@ def _liquidation_section(found: Mapping[str, Any], extra: Mapping[str, Any], fig
         "Bad debt is in the house PnL above: it is of accounts, not of single positions."
     )
     if not rows:
-        return section("Liquidations", "There were none.")
+        return section("Liquidations", "There were none.", real_liquidations(extra))
     parts = [plot("liquidations", figures), table(head, rows, text_columns=2)]
-    if "real_liquidations" in extra:
-        parts.append(_real_liquidations(extra["real_liquidations"]))
-    return section("Liquidations", text, *parts)
-
-
-def _real_liquidations(found: Mapping[str, Any]) -> str:
-    rows = [
-        ["liquidations that really happened", found["real"]],
-        ["liquidations of accounts in this run", found["simulated_accounts"]],
-        *[[f"real ones matched within {width}", hits] for width, hits in found["matched_within"].items()],
-        ["users liquidated really", found["users_liquidated_really"]],
-        ["users liquidated in both", found["users_liquidated_in_both"]],
-        ["users liquidated only here", found["users_liquidated_only_here"]],
-    ]
-    return "<h3>Against those that really happened</h3>" + table(["what", "count"], rows)
+    return section("Liquidations", text, *parts, real_liquidations(extra))
 
 
 def _routing_section(metrics: Mapping[str, Any], figures: Figures) -> str:
@@ -288,7 +276,6 @@ def _provenance(scenario: Scenario, summary: Mapping[str, Any]) -> str:
         *[[f"version of {name}", text] for name, text in summary["versions"].items()],
         *[[f"input {name}", text] for name, text in summary["inputs"].items()],
         ["symbols without funding data", ", ".join(summary["symbols_without_funding"]) or "none"],
-        *[[f"source fills: {fate}", count(number)] for fate, number in summary["source_fills"].items()],
     ]
     counts = [[name, rows] for name, rows in summary["counts"].items()]
     return section(

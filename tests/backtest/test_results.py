@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -146,6 +147,41 @@ def test_the_report_says_what_the_metrics_say(result: Result) -> None:
         float(result.metrics["house_pnl"]["total"]), rel=1e-5
     )
     assert "stayed solvent throughout" in html
+
+
+def test_the_report_tells_every_outcome_and_the_real_liquidations(tmp_path: Path) -> None:
+    run = made_run()
+    extra = {
+        "orders": 7,
+        "order_outcomes": {
+            "FILLED_INTERNAL": 4,
+            "FILLED_ON_BOTH_REST_REFUSED_HL_MIN_NOTIONAL": 2,
+            "CANCELLED_UNFILLED": 1,
+        },
+        "source_fill_outcomes": {"TAKER_ORDER": {"FILLED_INTERNAL": 3}, "LIQUIDATION": {"NO_ORDER": 1}},
+        "real_liquidations": {
+            "real": 62,
+            "simulated_accounts": 98,
+            "matched_within": {"1 h": 12},
+            "users_liquidated_really": 42,
+            "users_liquidated_in_both": 29,
+            "users_liquidated_only_here": 5,
+        },
+    }
+    facts = run.facts.__class__(**{**vars_of(run.facts), "extra": extra})
+    summary = summarise(run.scenario, run.tables, facts)
+    html = (
+        write_result(tmp_path / "out", run.scenario, run.tables, summary).directory / "report.html"
+    ).read_text()
+    text = " ".join(re.sub("<[^>]+>", " ", html.split("<script")[0]).split())
+    for line in (
+        "all orders 7 filled INTERNAL 4",
+        "filled on both routes, the rest refused: HL_MIN_NOTIONAL 2",
+        "cancelled: UNFILLED 1",
+        "all source fills 4 TAKER_ORDER filled INTERNAL 3 LIQUIDATION not made into an order 1",
+        "real ones matched within 1 h 12",
+    ):
+        assert line in text
 
 
 def test_names_from_outside_cannot_become_html(tmp_path: Path) -> None:
