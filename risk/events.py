@@ -3,11 +3,11 @@
 Times are UTC nanoseconds, sizes base coin, money USDC. ``side`` is +1 (long, buy) or −1 (short, sell).
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
 from risk.inputs import HlAccount, MarginMode
+from risk.record import record
 from risk.settings import RoutingMode
 
 
@@ -52,7 +52,7 @@ class AlertLevel(StrEnum):
     P0 = "P0"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Transferred:
     """Money moved: ``entries`` are (account, signed amount) and sum to zero (§7)."""
 
@@ -63,7 +63,7 @@ class Transferred:
     entries: tuple[tuple[str, Decimal], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OrderRouted:
     """The routing record of one decision (§1); ``threshold`` is None where none was used."""
 
@@ -79,7 +79,7 @@ class OrderRouted:
     reason: RouteReason
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OrderRefused:
     """An order (or its remainder) was not taken; the balance is as before it."""
 
@@ -91,7 +91,7 @@ class OrderRefused:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OrderRested:
     """An order waits, here (INTERNAL) or on Hyperliquid, with ``hold`` set aside."""
 
@@ -106,7 +106,7 @@ class OrderRested:
     hold: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OrderCancelled:
     """What was left of an order is gone: by its user, expiry, lack of margin, or unfilled at the venue."""
 
@@ -118,7 +118,7 @@ class OrderCancelled:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OrderFilled:
     """One fill of a user: ``fee`` is all the user paid, ``hl_fill_price`` Hyperliquid's price for the same."""
 
@@ -140,7 +140,7 @@ class OrderFilled:
     mark: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PositionOpened:
     """A position came to be (or grew by a further fill of its own order)."""
 
@@ -157,7 +157,7 @@ class PositionOpened:
     margin: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PositionClosed:
     """A position was reduced by ``size``; ``size_left`` zero means it is gone."""
 
@@ -174,7 +174,7 @@ class PositionClosed:
     liquidation: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PositionLiquidated:
     """The row of ``liquidations``: under water at ``trigger_price`` (mark), closed at ``close_price``.
 
@@ -198,7 +198,7 @@ class PositionLiquidated:
     bad_debt: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MarginChanged:
     """A user moved margin into (+) or out of (−) an isolated position."""
 
@@ -209,7 +209,7 @@ class MarginChanged:
     margin: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FundingAccrued:
     """A symbol's cumulative funding index moved to ``index`` (USDC per coin, paid by longs)."""
 
@@ -220,7 +220,7 @@ class FundingAccrued:
     index: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FundingSettled:
     """A position settled what its index had accrued (``payment`` > 0: the user paid)."""
 
@@ -233,7 +233,7 @@ class FundingSettled:
     source: Source
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RoutingModeChanged:
     """The row of ``routing_mode_logs``; ``trigger`` is MANUAL or AUTO."""
 
@@ -246,7 +246,7 @@ class RoutingModeChanged:
     net_exposure_at_switch: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RoutingModeRecommended:
     """Auto-switch is off or pinned, and would have changed the mode."""
 
@@ -257,7 +257,7 @@ class RoutingModeRecommended:
     net_exposure: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GuardChanged:
     """A guard of the house opened or closed; ``symbol`` is empty for house-wide ones.
 
@@ -271,7 +271,7 @@ class GuardChanged:
     value: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AlertRaised:
     """Something an operator must know; P0 ones are those of rulebook §9."""
 
@@ -283,7 +283,7 @@ class AlertRaised:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VenueOrderRequested:
     """Request: send this order to Hyperliquid on that account.
 
@@ -302,7 +302,7 @@ class VenueOrderRequested:
     mark: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VenueCancelRequested:
     """Request: cancel this order at Hyperliquid."""
 
@@ -312,7 +312,7 @@ class VenueCancelRequested:
     symbol: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VenueFillBooked:
     """A fill on one of our own accounts, as booked; ``slippage`` against the mark at decision (+ is a cost)."""
 
@@ -328,7 +328,7 @@ class VenueFillBooked:
     pnl: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HedgeTargetSet:
     """The hedger decided: users' net exposure, the share to hedge, what stands and what is sent (signed sizes)."""
 
@@ -342,7 +342,7 @@ class HedgeTargetSet:
     leverage: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DeviationLogged:
     """The row of ``deviation_logs`` (§3); ``grade`` is LOGGED, ALERT or CRITICAL."""
 
@@ -356,7 +356,7 @@ class DeviationLogged:
     grade: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VenueAccountAudited:
     """Hyperliquid liquidated our account: one row per affected user, for audit (§4)."""
 
@@ -368,7 +368,7 @@ class VenueAccountAudited:
     size: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HouseSnapshot:
     """The house at one moment; margin ratios are None without maintenance. Balances in journal signs (§7)."""
 
@@ -395,7 +395,7 @@ class HouseSnapshot:
     user_assets: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ExposureSnapshot:
     """One symbol's exposure at one moment (signed sizes; notionals at mark)."""
 

@@ -1,6 +1,5 @@
 """Executing an order: closes follow their position's source, opens are routed (§1, §2)."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from risk.account import free_collateral
@@ -15,12 +14,13 @@ from risk.ledger import RISK_RESERVE, ZERO
 from risk.margin import max_leverage
 from risk.numbers import round_money
 from risk.reconciliation import opens_allowed
+from risk.record import record
 from risk.routing import HouseState, RouteDecision, decide, forced_reason, split
 from risk.state import Position, Purpose, SymbolState, User
 from risk.waiting import rest_here, wait
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Terms:
     """Say how an order trades now: ``price`` is what all of it gets internally, ``limit`` binds Hyperliquid.
 

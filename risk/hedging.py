@@ -1,16 +1,16 @@
 """How much to hedge, at which leverage, and what the hedge account can carry (rulebook §6)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
+from risk.record import record
 from risk.settings import RiskConfig
 
 _ZERO = Decimal(0)
 _ONE = Decimal(1)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HedgeLine:
     """Hold one symbol as the hedger sees it: signed sizes in base coin, + where users are net long.
 
@@ -27,7 +27,7 @@ class HedgeLine:
     hedgeable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HedgeDecision:
     """One decision: what to hold and what to send (signed coins; ``order_size`` 0 sends nothing).
 
@@ -46,7 +46,7 @@ class HedgeDecision:
     uncovered: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Allocation:
     """Hold what the hedge account covers: USDC per symbol; ``uncovered`` symbols get less than they want."""
 

@@ -1,10 +1,10 @@
 """Everything that can happen to the book, one frozen fact each; every one carries its time in UTC nanoseconds."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
 from risk.market import SymbolView
+from risk.record import record
 from risk.settings import RiskConfig, RoutingConfig, RoutingMode
 
 
@@ -31,7 +31,7 @@ class HlAccount(StrEnum):
     HEDGE = "HEDGE"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MarketUpdated:
     """The market moved: the views that changed since the last input."""
 
@@ -39,7 +39,7 @@ class MarketUpdated:
     views: tuple[SymbolView, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChannelReported:
     """The shell measured the HL channel: connected or not, and its last round trip."""
 
@@ -48,21 +48,21 @@ class ChannelReported:
     round_trip_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimerFired:
     """The time ``Book.next_timer_ns`` asked for has come."""
 
     ts: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SnapshotRequested:
     """Someone wants the house's state recorded as events; nothing else follows."""
 
     ts: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DepositCredited:
     """A user's money arrived in custody; ``label`` tells a real deposit from an opening balance."""
 
@@ -73,7 +73,7 @@ class DepositCredited:
     label: str = "DEPOSIT"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WithdrawalSubmitted:
     """A user asks for money out; ``amount`` leaves the balance now, ``fee`` on top of it."""
 
@@ -84,7 +84,7 @@ class WithdrawalSubmitted:
     fee: Decimal = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WithdrawalEnded:
     """A pending withdrawal left custody (``sent``) or was refused and returns to the user."""
 
@@ -93,7 +93,7 @@ class WithdrawalEnded:
     sent: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OrderSubmitted:
     """A user's order.
 
@@ -119,7 +119,7 @@ class OrderSubmitted:
     position_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CancelSubmitted:
     """A user withdraws a resting order."""
 
@@ -128,7 +128,7 @@ class CancelSubmitted:
     user: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MarginAdjusted:
     """A user adds (+) or removes (−) margin of an isolated position."""
 
@@ -138,7 +138,7 @@ class MarginAdjusted:
     amount: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FundingPublished:
     """Hyperliquid settled funding of a symbol: longs pay size × oracle × rate."""
 
@@ -148,7 +148,7 @@ class FundingPublished:
     oracle: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FundingBooked:
     """Hyperliquid booked funding on one of our accounts (+ received, − paid)."""
 
@@ -158,7 +158,7 @@ class FundingBooked:
     amount: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FundingCorrected:
     """A rate published for ``symbol`` was corrected; ``delta_rate`` = right − published, at that oracle.
 
@@ -171,7 +171,7 @@ class FundingCorrected:
     oracle: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VenueFilled:
     """Hyperliquid filled (part of) an order of ours; ``fee`` is its real fee in USDC."""
 
@@ -183,7 +183,7 @@ class VenueFilled:
     maker: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VenueOrderEnded:
     """An order of ours is done at the venue; ``refused`` says it was rejected rather than filled or cancelled."""
 
@@ -193,7 +193,7 @@ class VenueOrderEnded:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VenueAccountLiquidated:
     """Hyperliquid took over one of our accounts at these marks (it never should)."""
 
@@ -201,7 +201,7 @@ class VenueAccountLiquidated:
     account: HlAccount
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class VenuePositionsReported:
     """Hyperliquid says what stands on one of our accounts: (symbol, signed size); symbols left out have none."""
 
@@ -210,7 +210,7 @@ class VenuePositionsReported:
     positions: tuple[tuple[str, Decimal], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HlHaltLifted:
     """An operator lets HL opens of a symbol go on after a deviation had stopped them."""
 
@@ -219,7 +219,7 @@ class HlHaltLifted:
     operator_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RoutingModeSet:
     """An operator pins a symbol's mode, or releases the pin (``mode`` None)."""
 
@@ -229,7 +229,7 @@ class RoutingModeSet:
     operator_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConfigChanged:
     """An operator changed a routing row (``symbol`` set) or the risk config."""
 

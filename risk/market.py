@@ -1,14 +1,14 @@
 """What the core knows of a symbol (``SymbolSpec``) and of its market at one moment (``SymbolView``)."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from risk.margin import MarginTiers
+from risk.record import record
 
 Level = tuple[Decimal, Decimal]  # price, size
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SymbolSpec:
     """Describe one perpetual as Hyperliquid lists it; fee rates are Hyperliquid's own, as fractions."""
 
@@ -35,7 +35,7 @@ class SymbolSpec:
         return (price / step).to_integral_value("ROUND_FLOOR" if side > 0 else "ROUND_CEILING") * step
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SymbolView:
     """Carry the market a decision is made on: prices in USDC per coin, times in UTC nanoseconds.
 

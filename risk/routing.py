@@ -1,10 +1,10 @@
 """Where an opening order goes and which mode a symbol should be in (rulebook §1), as pure functions."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from risk.events import RouteReason, Source
 from risk.guards import ReserveState, reserve_state
+from risk.record import record
 from risk.settings import RiskConfig, RoutingConfig, RoutingMode
 
 # An HL_MODE threshold set at or under the fixed release level would be left where it is entered; it is then
@@ -13,7 +13,7 @@ _HL_RELEASE_SHARE = Decimal("0.625")
 _ZERO = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HouseState:
     """Hold what routing looks at: the house before the order; exposures are |USDC| at mark."""
 
@@ -27,7 +27,7 @@ class HouseState:
     quarantined: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RouteDecision:
     """Name the route and why; ``threshold`` (USDC) is None where size did not decide."""
 
