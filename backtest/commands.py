@@ -113,6 +113,10 @@ def _compared(label: str, path: tuple[str, ...], results: Sequence[Result]) -> d
     for result in results:
         value: Any = result.metrics
         for key in path:
+            if not isinstance(value, dict) or key not in value:
+                raise InvalidInput(
+                    f"{result.directory} has no metric {'.'.join(path)}; run the backtest again"
+                )
             value = value[key]
         values.append(value)
     first = values[0]

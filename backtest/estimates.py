@@ -39,7 +39,8 @@ _OPEN_ON_HYPERLIQUID = """
 def estimates(connection: DuckDBPyConnection, risk: RiskConfig) -> dict[str, dict[str, Any]]:
     """Return ``house_pnl`` (components of COMPONENTS and total, USDC) by name of what might have been.
 
-    Everything on Hyperliquid: the builder fee on all that users traded, liquidations apart. Everything
+    Everything on Hyperliquid: the builder fee on all that users traded, liquidations apart, without the bad
+    debt that would come with it. Everything
     INTERNAL: users' price results on both routes as they were collected, INTERNAL fees at the normal rates
     on the volume that went to Hyperliquid, users' funding there, and the mirror of what is open there.
     """

@@ -6,6 +6,7 @@ tables/*.parquet   one table per kind of event
 report.html
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -32,6 +33,7 @@ SCENARIO_FILE = "scenario.toml"
 REPORT_FILE = "report.html"
 TABLES_FOLDER = "tables"
 FORMAT = 1
+_NEEDED = ("name", "digest", "counts", "metrics")
 _PACKAGES = ("hybrid-perps", "nautilus_trader", "pyarrow", "numpy", "duckdb")
 
 
@@ -76,9 +78,9 @@ class Result:
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
-        """Read every table, by name."""
+        """Read every table, by name; raise InvalidInput for one that is missing or corrupt."""
         folder = self.directory / TABLES_FOLDER
-        return {path.stem: read_table(path) for path in sorted(folder.glob("*.parquet"))}
+        return {name: read_table(folder / f"{name}.parquet") for name in sorted(self.facts["counts"])}
 
     def query(self, sql: str) -> pa.Table:
         """Run one SELECT over the tables; raise InvalidInput when it is not one or not valid."""
@@ -86,11 +88,13 @@ class Result:
 
 
 def check_out(out: Path) -> None:
-    """Raise InvalidInput unless ``out`` is free: absent, an empty directory, or an earlier result."""
-    if not out.exists() or (out / FACTS_FILE).is_file():
-        return
-    if not out.is_dir() or any(out.iterdir()):
+    """Raise InvalidInput unless ``out`` can be written: absent, an empty directory, or an earlier result."""
+    place = out.resolve()
+    if place.exists() and not (place / FACTS_FILE).is_file() and (not place.is_dir() or any(place.iterdir())):
         raise InvalidInput(f"--out was {out}; it must be new, an empty folder or an earlier result")
+    above = next(folder for folder in place.parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise InvalidInput(f"--out was {out}; nothing can be written in {above}")
 
 
 def summarise(
@@ -121,11 +125,14 @@ def write_result(
 ) -> Result:
     """Write the directory at ``out`` in one step, replacing an earlier result; raise as ``check_out`` does."""
     check_out(out)
-    with replaced_directory(out) as partial:
-        (partial / SCENARIO_FILE).write_text(dump_toml(scenario), encoding="utf-8")
-        write_json(summary, partial / FACTS_FILE)
-        _write_tables(tables.items(), partial / TABLES_FOLDER)
-        (partial / REPORT_FILE).write_text(render_report(scenario, tables, summary), encoding="utf-8")
+    try:
+        with replaced_directory(out.resolve()) as partial:
+            (partial / SCENARIO_FILE).write_text(dump_toml(scenario), encoding="utf-8")
+            write_json(summary, partial / FACTS_FILE)
+            _write_tables(tables.items(), partial / TABLES_FOLDER)
+            (partial / REPORT_FILE).write_text(render_report(scenario, tables, summary), encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"--out was {out}; it could not be written: {error.strerror or error}") from error
     return open_result(out)
 
 
@@ -138,6 +145,9 @@ def open_result(directory: Path) -> Result:
         raise InvalidInput(
             f"{directory / FACTS_FILE} is not of result format {FORMAT}; run the backtest again"
         )
+    missing = [key for key in _NEEDED if key not in facts]
+    if missing:
+        raise InvalidInput(f"{directory / FACTS_FILE} has no {', '.join(missing)}; run the backtest again")
     return Result(directory, facts)
 
 

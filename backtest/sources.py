@@ -13,6 +13,7 @@ from nautilus_trader.model import MarkPriceUpdate, QuoteTick
 from backtest.feed import Feed, LoadTicks, Tick
 from backtest.flow_window import account_for, narrow
 from backtest.scenario import Scenario
+from backtest.scenario_values import format_time
 from data.catalog import to_mark_updates, to_quote_ticks
 from data.dataset import Dataset, open_dataset
 from data.flow import Flow, read_flow
@@ -53,9 +54,12 @@ def open_feed(
 
 def _check_routing(scenario: Scenario, symbols: list[str]) -> None:
     for symbol in scenario.routing.keys() - {"*", *symbols}:
-        near = difflib.get_close_matches(symbol, symbols, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"its symbols are {', '.join(symbols)}"
-        raise InvalidInput(f"routing has a row for {symbol!r}, which is not in the run: {hint}")
+        raise InvalidInput(f"routing has a row for {symbol!r}; the run has {_near(symbol, symbols)}")
+
+
+def _near(symbol: str, symbols: list[str]) -> str:
+    near = difflib.get_close_matches(symbol, symbols, n=1)
+    return ", ".join(symbols) + (f": did you mean {near[0]!r}?" if near else "")
 
 
 def _synthetic_feed(scenario: Scenario) -> Feed:
@@ -73,7 +77,9 @@ def _synthetic_feed(scenario: Scenario) -> Feed:
         raise InvalidInput(
             "flow.source was 'dataset'; a synthetic market has no users of its own: synthetic or a path"
         )
-    flow = made.flow if scenario.flow.source == "synthetic" else read_flow(Path(scenario.flow.source))
+    flow = (
+        made.flow if scenario.flow.source == "synthetic" else _read(scenario, list(made.symbols), made.span)
+    )
     return Feed(
         specs=_specs(scenario, made.specs),
         resolution_ns=made.resolution_ns,
@@ -95,14 +101,15 @@ def _dataset_feed(scenario: Scenario, dataset: Dataset, data_dir: Path | None) -
     for symbol in symbols:
         if symbol not in dataset.symbols:
             raise InvalidInput(
-                f"data.symbols has {symbol!r}; dataset {dataset.name!r} holds {', '.join(dataset.symbols)}"
+                f"data.symbols has {symbol!r}; dataset {dataset.name!r} holds {_near(symbol, dataset.symbols)}"
             )
     first, last = dataset.span
     start = first if scenario.data.start is None else max(first, scenario.data.start)
     end = last + 1 if scenario.data.end is None else min(last + 1, scenario.data.end)
     if start >= end:
         raise InvalidInput(
-            f"data.start to data.end holds no data; {dataset.name!r} spans {first} to {last} (UTC nanoseconds)"
+            f"data.start to data.end holds no data; {dataset.name!r} spans {format_time(first)} to "
+            f"{format_time(last)} (UTC)"
         )
     accounting = None
     if scenario.flow.source == "synthetic":
@@ -110,7 +117,7 @@ def _dataset_feed(scenario: Scenario, dataset: Dataset, data_dir: Path | None) -
     elif scenario.flow.source == "dataset":
         flow, accounting = _own_flow(scenario, dataset, data_dir)
     else:
-        flow = read_flow(Path(scenario.flow.source))
+        flow = _read(scenario, dataset.symbols, (start, end))
     flow = narrow(_scaled(scenario, flow), start, end, symbols)
     if accounting is not None:
         accounting = account_for(accounting, flow, symbols)
@@ -238,6 +245,18 @@ def _own_flow(scenario: Scenario, dataset: Dataset, data_dir: Path | None) -> tu
         history, makers=flow.makers, merge=flow.merge, opening_balances=not flow.strict_deposits
     )
     return read.flow, read.accounting
+
+
+def _read(scenario: Scenario, symbols: list[str], span: tuple[int, int]) -> Flow:
+    """Read the flow the scenario names by its path; raise InvalidInput if none of it falls into the data."""
+    flow = read_flow(Path(scenario.flow.source), symbols)
+    if not flow.between(*span).orders.num_rows:
+        times, data = ([f"{format_time(ts)}" for ts in bounds] for bounds in (flow.span, span))
+        raise InvalidInput(
+            f"flow.source was {scenario.flow.source!r}: its span, {' to '.join(times)}, has no order in that of the "
+            f"data, {' to '.join(data)} (UTC)"
+        )
+    return flow
 
 
 def _synthetic_flow(scenario: Scenario, dataset: Dataset, symbols: list[str], span: tuple[int, int]) -> Flow:

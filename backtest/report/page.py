@@ -19,8 +19,9 @@ from backtest.views import connect
 
 _COUNTERFACTUALS = {
     "estimate": "Estimates from this run's own fills: no hedging, and nobody behaves otherwise. Everything on "
-    "Hyperliquid earns the builder fee on all that users traded; everything INTERNAL collects their results, fees "
-    "and funding on both routes. Run with --counterfactuals to have both run again.",
+    "Hyperliquid earns the builder fee on all that users traded, without the bad debt it might bring; everything "
+    "INTERNAL collects their results, fees and funding on both routes. Run with --counterfactuals to have both "
+    "run again.",
     "rerun": "Both were run again from the start: users' results changed their later orders.",
 }
 

@@ -85,7 +85,7 @@ def test_fills_whose_order_is_left_out_say_why():
 
 def test_a_routing_row_for_a_symbol_that_is_not_in_the_run_names_the_near_one():
     scenario = apply_overrides(load_scenario("synthetic-calm"), ["routing.BTCC.normal_threshold=1"])
-    with pytest.raises(InvalidInput, match="'BTCC', which is not in the run: did you mean 'BTC'"):
+    with pytest.raises(InvalidInput, match=r"row for 'BTCC'; the run has .*: did you mean 'BTC'"):
         open_feed(scenario)
 
 
