@@ -33,17 +33,14 @@ def margin_ratio(core: Core, account: HlAccount) -> Decimal | None:
 
 def watch_accounts(core: Core) -> None:
     """Look at those of our accounts that the input in hand could have brought to their next limit."""
-    for account in HlAccount:
-        if account in core.accounts_touched or _in_reach(core, account):
-            watch_account(core, account)
-    core.accounts_touched.clear()
-
-
-def _in_reach(core: Core, account: HlAccount) -> bool:
-    return account in core.account_index and any(
-        account in core.account_index.candidates(name, float(core.symbols[name].mark))[1]
-        for name in core.marks_moved
-    )
+    due = core.accounts_touched
+    for name in core.marks_moved:
+        due.update(map(HlAccount, core.account_index.candidates(name, float(core.symbols[name].mark))[1]))
+    if due:
+        for account in HlAccount:
+            if account in due:
+                watch_account(core, account)
+        due.clear()
 
 
 def watch_account(core: Core, account: HlAccount) -> None:

@@ -3,19 +3,19 @@
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
 from risk.errors import InvalidInput
 from risk.inputs import MarketUpdated
 from risk.market import Level, SymbolSpec, SymbolView
+from risk.record import record
 from risk.settings import HOUR_NS, Settings
 
 _Levels = Sequence[tuple[float, float]]  # price, size; best first
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bands:
     """Say where a symbol's market is quiet, and what its guards were last seen to be.
 
