@@ -23,6 +23,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting of the scenario, as often as needed; 'scenario show' prints every key.",
+    ),
+]
+
 # A command with a parser of its own takes all its arguments unread, --help included.
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -35,7 +44,12 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog=f"Example: {PROGRAM} margin state.json meta.json")
+def _examples(*commands: str) -> str:
+    """Write a command's examples, each a paragraph of its help's last lines."""
+    return "\n\n".join(["Examples:", *(f"{PROGRAM} {command}" for command in commands)])
+
+
+@app.callback(epilog=_examples("backtest", "scenario list", "compare runs/flow-2023-1 runs/flow-2023-2"))
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
@@ -44,7 +58,14 @@ def _options(
     pass
 
 
-@app.command(epilog=f"Example: {PROGRAM} backtest flow-2023 --set risk.hedge_debounce=3s")
+@app.command(
+    epilog=_examples(
+        "backtest flow-2023",
+        "backtest flow-2023 --set data.start=2023-04-14 --set data.end=2023-04-21 --counterfactuals",
+        "backtest synthetic-flash-crash --set 'routing.*.normal_threshold=5000' --set flow.users=500",
+        "backtest mine.toml --out results/mine --json",
+    )
+)
 def backtest(
     scenario: Annotated[
         str | None,
@@ -55,8 +76,11 @@ def backtest(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Result directory; runs/SCENARIO-N by default.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print result.json, not a summary.")] = False,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE to change first.")] = None,
-    data: Annotated[Path | None, typer.Option(help="The folder of history.")] = None,
+    overrides: Overrides = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The folder of history; else HYBRID_PERPS_DATA, else shared/data by the project."),
+    ] = None,
     counterfactuals: Annotated[
         bool,
         typer.Option(
@@ -106,7 +130,11 @@ def compare(
 
 
 @app.command(
-    epilog=f'Example: {PROGRAM} query runs/flow-2023-1 "select * from users order by house_result limit 5"'
+    epilog=_examples(
+        'query runs/flow-2023-1 "show tables"',
+        'query runs/flow-2023-1 "select * from users order by house_result limit 5"',
+        'query runs/flow-2023-1 "select outcome, count(*) as fills from source_fills group by outcome" --json',
+    )
 )
 def query(
     directory: Annotated[Path, typer.Argument(help="A result directory.")],
@@ -141,7 +169,7 @@ def scenario_list(
 )
 def scenario_show(
     scenario: Annotated[str, typer.Argument(help="A ready scenario's name, or the path of a .toml file.")],
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE to change first.")] = None,
+    overrides: Overrides = None,
 ) -> None:
     """Print a scenario as complete TOML: every setting, its default and what it means."""
     from backtest.commands import scenario_show as run

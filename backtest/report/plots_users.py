@@ -185,7 +185,8 @@ def _with_errors(x: list[str], found: Sequence[Any], name: str, colour: str) -> 
         "marker": {"color": colour, "opacity": [0.3 if each["high"] is None else 1.0 for _, each in known]},
         "error_y": {
             "type": "data",
-            "array": [0 if each["high"] is None else each["high"] - each["bps"] for _, each in known],
+            # Plotly draws nothing for what is no number; for null it would draw an interval of zero.
+            "array": ["none" if each["high"] is None else each["high"] - each["bps"] for _, each in known],
             "color": "#374151",
             "thickness": 1.2,
         },
