@@ -46,7 +46,7 @@ def _show_version(wanted: bool) -> None:
 
 def _examples(*commands: str) -> str:
     """Write a command's examples, each a paragraph of its help's last lines."""
-    return "\n\n".join(["Examples:", *(f"{PROGRAM} {command}" for command in commands)])
+    return "\n\n".join(f"Example: {PROGRAM} {command}" for command in commands)
 
 
 @app.callback(epilog=_examples("backtest", "scenario list", "compare runs/flow-2023-1 runs/flow-2023-2"))
