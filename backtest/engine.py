@@ -153,7 +153,15 @@ def _strategies(
 ) -> Iterator[HybridRouter | HedgeExecutor]:
     def setup(name: str, account: HlAccount, venue: str) -> AccountSetup:
         instruments = {symbol: instrument_id(symbol, venue) for symbol in feed.specs}
-        return AccountSetup(name, account, venue, instruments, dict(feed.specs), scenario.venue.order_latency)
+        return AccountSetup(
+            name,
+            account,
+            venue,
+            instruments,
+            dict(feed.specs),
+            scenario.venue.order_latency,
+            scenario.report.sample_interval,
+        )
 
     trading = setup("ROUTER-001", HlAccount.TRADING, TRADING_VENUE)
     yield HybridRouter(trading, driver, failures, scenario.report.sample_interval)

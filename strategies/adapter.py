@@ -21,7 +21,7 @@ from nautilus_trader.trading import Strategy, StrategyConfig
 
 from risk.errors import InvalidInput
 from risk.events import VenueCancelRequested, VenueOrderRequested
-from risk.inputs import HlAccount, SnapshotRequested, VenueFilled, VenueOrderEnded
+from risk.inputs import HlAccount, SnapshotRequested, VenueFilled, VenueOrderEnded, VenuePositionsReported
 from risk.market import SymbolSpec
 from risk.numbers import round_money
 from strategies.driver import CoreDriver
@@ -31,6 +31,7 @@ from strategies.guard import FailureKeeper, guarded
 
 _TIMER = "core"
 _SNAPSHOT = "snapshot"
+_POSITIONS = "positions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class AccountSetup:
 
     ``client`` names its execution client, ``instruments`` its instrument per symbol. ``venue_delay_ns`` is a
     simulated venue's latency: its clock stands still between events, so it is woken when an order arrives.
+    Every ``check_interval_ns`` the core is told what stands there; None: never.
     """
 
     strategy_id: str
@@ -47,6 +49,7 @@ class AccountSetup:
     instruments: dict[str, InstrumentId]
     specs: dict[str, SymbolSpec]
     venue_delay_ns: int | None = None
+    check_interval_ns: int | None = None
 
 
 class AccountStrategy(Strategy):
@@ -63,9 +66,32 @@ class AccountStrategy(Strategy):
         self.driver = driver
         self.setup = setup
         self._client = ClientId(setup.client)
+        self._symbols = {instrument: symbol for symbol, instrument in setup.instruments.items()}
         self._left: dict[str, Decimal] = {}  # size not yet filled, by cloid of our live orders
         self._wake_ns = 0
         driver.attach(setup.account, self)
+
+    @guarded
+    def on_start(self) -> None:
+        """Begin to compare positions."""
+        if self.setup.check_interval_ns is not None:
+            self._next_check(self.setup.check_interval_ns)
+
+    def _next_check(self, interval_ns: int) -> None:
+        due = (self.clock.timestamp_ns() // interval_ns + 1) * interval_ns
+        self.clock.set_time_alert_ns(f"{_POSITIONS}:{self.setup.account}", due, self._on_check)
+
+    @guarded
+    def _on_check(self, _: Any) -> None:
+        """Tell the core what the venue says stands on the account (rulebook §3)."""
+        sizes = (
+            (self._symbols[position.instrument_id], _signed_size(position))
+            for position in self.cache.positions_open()
+            if position.instrument_id in self._symbols
+        )
+        report = VenuePositionsReported(self.clock.timestamp_ns(), self.setup.account, tuple(sorted(sizes)))
+        self.driver.command(report)
+        self._next_check(self.setup.check_interval_ns or 0)
 
     def send(self, request: VenueOrderRequested) -> None:
         """Submit an order: immediate-or-cancel, or resting until cancelled."""
@@ -146,7 +172,6 @@ class HybridRouter(AccountStrategy):
         sample_interval_ns: int | None = None,
     ) -> None:
         super().__init__(setup, driver, failures)
-        self._symbols = {instrument: symbol for symbol, instrument in setup.instruments.items()}
         self._sample_interval_ns = sample_interval_ns
 
     @guarded
@@ -156,6 +181,7 @@ class HybridRouter(AccountStrategy):
             self.subscribe_quotes(instrument)
             self.subscribe_mark_prices(instrument)
         self.subscribe_data(USER_ORDER)
+        super().on_start()
         self.driver.start(self._arm)
         if self._sample_interval_ns is not None:
             self._next_sample(self.clock.timestamp_ns())
@@ -207,6 +233,11 @@ class HybridRouter(AccountStrategy):
 
 class HedgeExecutor(AccountStrategy):
     """Trade the hedge account for the core."""
+
+
+def _signed_size(position: Any) -> Decimal:
+    size: Decimal = position.quantity.as_decimal()
+    return -size if position.side.name == "SHORT" else size
 
 
 def _do_nothing(_: Any) -> None:

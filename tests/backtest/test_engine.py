@@ -21,6 +21,7 @@ from risk.errors import InvalidInput, InvariantBroken
 from risk.events import OrderRouted
 from risk.settings import SECOND_NS
 from risk.watch import MarketWatch
+from strategies import adapter
 
 SMALL = ("data.hours=3", "flow.users=60", 'data.symbols=["BTC", "ETH"]', "seed=5")
 
@@ -55,6 +56,19 @@ def test_a_crash_exercises_both_routes_and_liquidation_and_the_books_hold(crash)
         feed.flow.orders.filter(pc.equal(feed.flow.orders["intent"], "CANCEL"))["order_id"].to_pylist()
     )
     assert set(feed.flow.orders["order_id"].to_pylist()) - cancels <= decided | refused | cancelled | rested
+
+
+def test_the_books_agree_with_the_venue_about_positions_at_every_look(crash):
+    _, _, run = crash
+    assert not [code for code in run.recorder.tables()["alerts"]["code"].to_pylist() if "POSITIONS" in code]
+
+
+def test_a_venue_that_holds_other_positions_than_the_books_is_noticed_and_stops_hl_opens(monkeypatch):
+    monkeypatch.setattr(adapter, "_signed_size", lambda position: position.quantity.as_decimal() * 2)
+    scenario = small()
+    tables = run_engine(scenario, open_feed(scenario)).recorder.tables()
+    assert "TRADING_POSITIONS_DIFFER" in tables["alerts"]["code"].to_pylist()
+    assert "HL_POSITIONS_DIFFER" in tables["orders_refused"]["code"].to_pylist()
 
 
 def test_hyperliquid_fills_come_after_the_latency_and_pay_its_fee(crash):
