@@ -3,35 +3,20 @@
 from decimal import Decimal
 
 from risk.account import free_collateral
+from risk.closing import close_positions
 from risk.core import Core
-from risk.events import OrderCancelled, OrderRested, OrderRouted, RouteReason, Source
+from risk.events import OrderCancelled, OrderRested, RouteReason, Source
 from risk.external import open_hold, send_open
-from risk.external_close import send_close
 from risk.house_accounts import trading_opens_allowed
 from risk.inputs import MarginMode, OrderSubmitted, OrderType
-from risk.internal import close_internal, fee_rate, open_internal
-from risk.ledger import RISK_RESERVE, ZERO
+from risk.internal import fee_rate, open_internal
 from risk.margin import max_leverage
 from risk.numbers import round_money
 from risk.reconciliation import opens_allowed
-from risk.record import record
-from risk.routing import HouseState, RouteDecision, decide, forced_reason, split
-from risk.state import Position, Purpose, SymbolState, User
+from risk.routing import RouteDecision, forced_reason, split
+from risk.routing_desk import Terms, house_state, record_route, route_of
+from risk.state import SymbolState, User
 from risk.waiting import rest_here, wait
-
-
-@record
-class Terms:
-    """Say how an order trades now: ``price`` is what all of it gets internally, ``limit`` binds Hyperliquid.
-
-    ``touched``: it rested here and its limit was reached, so it fills there, as maker. ``resting``: it is to wait.
-    """
-
-    limit: Decimal | None
-    price: Decimal
-    touched: bool = False
-    resting: bool = False
-
 
 CLOSING_TYPES = (OrderType.TAKE_PROFIT, OrderType.STOP_LOSS)
 
@@ -44,27 +29,6 @@ def refuse_while_down(core: Core, command: OrderSubmitted) -> bool:
         command, "HL_UNREACHABLE", "no safe price: Hyperliquid was out of reach for 60 s; try again later"
     )
     return True
-
-
-def house_state(core: Core, state: SymbolState) -> HouseState:
-    """Gather what routing looks at, as it is before the order."""
-    name = state.spec.symbol
-    silence = core.settings.channel_silence_ns.get(name, core.risk.max_channel_silence_ns)
-    return HouseState(
-        core.settings.routing_of(name).internal_whitelisted,
-        core.ledger.balances[RISK_RESERVE],
-        core.breaker.open,
-        abs(state.exposure),
-        core.total_exposure,
-        state.range_guard.open,
-        core.channel.unhealthy(core.now, state.seen_ns, silence, core.risk),
-        state.guard.quarantined,
-    )
-
-
-def closable(position: Position) -> Decimal:
-    """Return what of a position is not already on its way out at the venue."""
-    return position.size - position.closing
 
 
 def execute(
@@ -101,110 +65,6 @@ def closes(command: OrderSubmitted) -> bool:
 
 def _only_closes(command: OrderSubmitted) -> bool:
     return command.reduce_only or command.position_id is not None or command.type in CLOSING_TYPES
-
-
-def close_positions(core: Core, user: User, command: OrderSubmitted, size: Decimal, terms: Terms) -> Decimal:
-    """Close up to ``size`` of the positions the order is against, oldest first; return what is left of it."""
-    if command.position_id is not None:
-        named = user.position(command.position_id)
-        against = [named] if named is not None else []
-    else:
-        against = [p for p in user.open_on(command.symbol) if p.side == -command.side]
-    left = size
-    forwarded: list[tuple[Position, Decimal]] = []
-    for position in against:
-        part = min(left, closable(position))
-        if part and user.position(position.position_id) is position:
-            if position.source is Source.INTERNAL:
-                _close_internal(core, user, position, command, part, terms)
-            else:
-                forwarded.append((position, part))
-        left -= part
-        if not left:
-            break
-    if forwarded:
-        _close_external(core, user, forwarded, command, terms)
-    return left
-
-
-def _close_internal(
-    core: Core, user: User, position: Position, command: OrderSubmitted, size: Decimal, terms: Terms
-) -> None:
-    _record_close(core, command, size, Source.INTERNAL)
-    close_internal(
-        core,
-        user,
-        position,
-        order_id=command.order_id,
-        size=size,
-        price=terms.price,
-        reference=terms.price,
-        maker=terms.touched,
-    )
-
-
-def _close_external(
-    core: Core,
-    user: User,
-    parts: list[tuple[Position, Decimal]],
-    command: OrderSubmitted,
-    terms: Terms,
-) -> None:
-    """Forward the close of HYPERLIQUID positions as one order, so that only their sum need reach HL's minimum."""
-    size = sum((part for _, part in parts), ZERO)
-    notional = _record_close(core, command, size, Source.HYPERLIQUID)
-    if not core.channel.connected or core.hl_halted:
-        core.refuse(command, "HL_DOWN", "the position is on Hyperliquid, which cannot be reached now")
-    elif notional < core.risk.hl_min_notional:
-        core.refuse(command, "HL_MIN_NOTIONAL", f"closes {notional} USDC, under {core.risk.hl_min_notional}")
-    else:
-        send_close(
-            core,
-            user,
-            parts,
-            order_id=command.order_id,
-            purpose=Purpose.CLOSE,
-            cap=core.risk.hl_slippage_cap,
-            limit_price=terms.limit,
-        )
-
-
-def _record_close(core: Core, command: OrderSubmitted, size: Decimal, source: Source) -> Decimal:
-    state = core.symbols[command.symbol]
-    notional = size * state.mark
-    decision = RouteDecision(source, RouteReason.POSITION_SOURCE, None)
-    _record(core, command.order_id, command, state, notional, decision)
-    return notional
-
-
-def _record(
-    core: Core,
-    order_id: str,
-    command: OrderSubmitted,
-    state: SymbolState,
-    notional: Decimal,
-    decision: RouteDecision,
-) -> None:
-    core.emit(
-        OrderRouted(
-            order_id,
-            core.now,
-            command.user,
-            command.symbol,
-            command.side,
-            notional,
-            state.mode,
-            decision.threshold,
-            decision.route,
-            decision.reason,
-        )
-    )
-
-
-def route_of(core: Core, state: SymbolState, size: Decimal) -> RouteDecision:
-    """Route an opening order of ``size`` by the house as it is now."""
-    config = core.settings.routing_of(state.spec.symbol)
-    return decide(size * state.mark, state.mode, config, core.risk, house_state(core, state))
 
 
 def open_position(core: Core, user: User, command: OrderSubmitted, size: Decimal, terms: Terms) -> None:
@@ -245,7 +105,7 @@ def _route(
     decision: RouteDecision,
 ) -> None:
     state = core.symbols[command.symbol]
-    _record(core, order_id, command, state, size * state.mark, decision)
+    record_route(core, order_id, command, state, size * state.mark, decision)
     if len(user.by_symbol.get(command.symbol, ())) >= core.risk.max_positions_per_user_symbol:
         cap = core.risk.max_positions_per_user_symbol
         core.refuse(command, "TOO_MANY_POSITIONS", f"{cap} are open on {command.symbol}; close one first")

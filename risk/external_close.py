@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from risk.account import refile_cross, refile_isolated, settle_deficit, settle_funding
+from risk.account import settle_funding
 from risk.core import Core
 from risk.deviation import DayGrade, DeviationGrade, deviation
 from risk.events import AlertLevel, DeviationLogged, FillAction, PositionClosed, Source
 from risk.external import capped_price, emit_fill
 from risk.inputs import HlAccount, VenueFilled
-from risk.internal import reduce_position, refile, take_share
+from risk.internal import finish_close, reduce_position, refile, take_share
 from risk.ledger import BUILDER_INCOME, HL_TRADING, RISK_RESERVE, ZERO, isolated_margin, move
 from risk.numbers import round_money
 from risk.state import Position, Purpose, User, VenueOrder
@@ -124,7 +124,7 @@ def filled_close(core: Core, order: VenueOrder, fill: VenueFilled) -> None:
             liquidation,
         )
     )
-    _after_close(core, user, position, order, pnl)
+    finish_close(core, user, position, order.order_id, pnl)
 
 
 def _settle_isolated(
@@ -166,20 +166,6 @@ def _settle_isolated(
     order.bad_debt += bad_debt
     order.margin_zeroed += ZERO if order.keeps_margin else taken
     return builder
-
-
-def _after_close(core: Core, user: User, position: Position, order: VenueOrder, pnl: Decimal) -> None:
-    if position.isolated:
-        if position.size:
-            refile_isolated(core, position)
-        else:
-            core.ledger.forget(isolated_margin(position.position_id))
-    else:
-        if pnl < 0:
-            user.cross_losses.append((Source.HYPERLIQUID, -pnl))
-        settle_deficit(core, user, order.order_id, Source.HYPERLIQUID)
-    if user.cross or not position.isolated:
-        refile_cross(core, user)
 
 
 def ended_close(core: Core, order: VenueOrder) -> None:

@@ -234,6 +234,11 @@ def _after_close(
             action is FillAction.LIQUIDATION,
         )
     )
+    finish_close(core, user, position, order_id, pnl)
+
+
+def finish_close(core: Core, user: User, position: Position, order_id: str, pnl: Decimal) -> None:
+    """Leave a position closed in whole or part in order: its margin account, its user's deficit, the scan."""
     if position.isolated:
         if position.size:
             refile_isolated(core, position)
@@ -241,8 +246,8 @@ def _after_close(
             core.ledger.forget(isolated_margin(position.position_id))
     else:
         if pnl < 0:
-            user.cross_losses.append((Source.INTERNAL, -pnl))
-        settle_deficit(core, user, order_id, Source.INTERNAL)
+            user.cross_losses.append((position.source, -pnl))
+        settle_deficit(core, user, order_id, position.source)
     if user.cross or not position.isolated:
         refile_cross(core, user)
 

@@ -5,23 +5,15 @@ from decimal import Decimal
 
 from risk.account import free_collateral
 from risk.checks import positive
+from risk.closing import closable
 from risk.core import Core
 from risk.errors import InvalidInput
 from risk.events import OrderCancelled, OrderRefused, OrderRested, Source
-from risk.execution import (
-    CLOSING_TYPES,
-    Terms,
-    closable,
-    closes,
-    execute,
-    hold_to_rest,
-    open_position,
-    refuse_while_down,
-    route_of,
-)
+from risk.execution import CLOSING_TYPES, closes, execute, hold_to_rest, open_position, refuse_while_down
 from risk.external import request_cancel
 from risk.inputs import CancelSubmitted, OrderSubmitted, OrderType
 from risk.ledger import ZERO
+from risk.routing_desk import Terms, route_of
 from risk.state import Order, SymbolState, User
 from risk.waiting import rest_here, take_out, wait
 
