@@ -4,7 +4,7 @@ Throughput: NautilusTrader's bare engine and ours are given the same million tic
 and run, in turns, the best of three counting; bare callbacks update a dict. Ours also mirrors every quote to the
 hedge account's venue, takes snapshots and records. The command: from its start to the written report, catalog
 built, beside a bare engine that loads and runs its ticks only.
-Run: python -m tests.bench.backtest
+Run: python tests/bench/throughput.py
 """
 
 import subprocess
