@@ -62,7 +62,7 @@ def pnl_path(house: pa.Table, capital: float, reserve: float) -> Figure:
         (
             "Clients and hedges, realised",
             column["platform_profit"] + column["risk_reserve"] - reserve,
-            TEAL,
+            RED,
             1.3,
         ),
         ("Unrealised", column["house_unrealised"] + column["hedge_unrealised"], GREY, 1.3),
