@@ -27,11 +27,12 @@ _UNFORCED = (
     "risk.reserve_normal=0",
     "risk.price_range_limit=1",
     "risk.price_range_release=1",
+    "risk.hedging_enabled=false",  # a hedge account short of capital sends its symbols to Hyperliquid
 )
 
 
 def counterfactual(scenario: Scenario, name: str) -> Scenario:
-    """Return the scenario with every order on one route; hedging, fees and the venue stay the same."""
+    """Return the scenario with every order on one route and, where all is INTERNAL, without hedges."""
     rows: dict[str, dict[str, Any]] = {"*": {}}
     rows |= {symbol: row.model_dump() for symbol, row in scenario.routing.items()}
     pinned = {

@@ -53,7 +53,7 @@ def _house(summary: Mapping[str, Any]) -> Table:
 
 def _routes(metrics: Mapping[str, Any]) -> Table:
     table = Table("route", "reason", "mode", box=None, header_style="bold")
-    for name in ("orders", "of orders", "of notional"):
+    for name in ("decisions", "of decisions", "of notional"):
         table.add_column(name, justify="right")
     for row in metrics["routing"]["reasons"]:
         shares = share(row["orders_share"]), share(row["notional_share"])

@@ -170,8 +170,13 @@ class MarketCatalog:
         for symbol in symbols:
             self._spec(symbol)
             name = [str(instrument_id(symbol))]
-            loaded += self._nautilus.query_quote_ticks(name, start=start_ns, end=end_ns - 1)
-            loaded += self._nautilus.query_mark_price_updates(name, start=start_ns, end=end_ns - 1)
+            try:
+                loaded += self._nautilus.query_quote_ticks(name, start=start_ns, end=end_ns - 1)
+                loaded += self._nautilus.query_mark_price_updates(name, start=start_ns, end=end_ns - 1)
+            except (OSError, RuntimeError) as error:
+                raise InvalidInput(
+                    f"the prices of {symbol} in {self.root} cannot be read: delete that folder and import it again"
+                ) from error
         return loaded
 
     def instruments(self, venue: str = TRADING_VENUE) -> list[Any]:

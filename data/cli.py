@@ -18,6 +18,7 @@ from data.catalog import Import, MarketCatalog
 from data.check import CheckReport, check_frame, render
 from data.cli_fetch import fetch_app
 from data.dataset import open_dataset
+from data.flow import read_flow
 from data.import_files import ImportOptions, import_files
 from data.importer import RECIPES
 from data.locate import default_catalog_dir, find_history
@@ -127,6 +128,8 @@ def check_command(
 
 
 def _check_dataset(catalog: MarketCatalog) -> Iterator[CheckReport]:
+    if (catalog.root / "flow").is_dir():
+        read_flow(catalog.root / "flow", catalog.symbols)  # raises for what is missing or wrong
     for kind, symbol in sorted({(entry.kind, entry.symbol) for entry in catalog.imports}):
         table = catalog.frame(kind, symbol) if kind in ("quotes", "marks") else catalog.read(kind)[symbol]
         yield check_frame(table, f"{catalog.root.name} {symbol}")

@@ -49,7 +49,11 @@ Out = Annotated[Path, typer.Option("--out", help="Folder the files go to, under 
 Json = Annotated[bool, typer.Option("--json", help="Print what became of each file as JSON.")]
 
 
-@fetch_app.command("binance", epilog="Example: binance --kind klines --symbol BTCUSDT --interval 5m ...")
+@fetch_app.command(
+    "binance",
+    epilog="Example: hybrid-perps data fetch binance --kind klines --symbol BTCUSDT --interval 5m "
+    "--from 2024-08-01 --to 2024-08-31",
+)
 def fetch_binance(
     kind: Annotated[list[str], typer.Option(help=f"One or more of {', '.join(binance.KINDS)}.")],
     symbol: Annotated[list[str], typer.Option(help="Pairs such as BTCUSDT.")],
@@ -74,7 +78,11 @@ def fetch_binance(
     _download(keys, base_url, out, json, checksum=binance.parse_checksum)
 
 
-@fetch_app.command("hyperliquid-archive", epilog="Example: hyperliquid-archive --kind l2Book --coin SOL ...")
+@fetch_app.command(
+    "hyperliquid-archive",
+    epilog="Example: hybrid-perps data fetch hyperliquid-archive --kind l2Book --coin SOL "
+    "--from 2024-08-05 --to 2024-08-05",
+)
 def fetch_hyperliquid_archive(
     kind: Annotated[str, typer.Option(help=f"One of {', '.join(hyperliquid_archive.KINDS)}.")],
     start: Start,
@@ -101,7 +109,11 @@ def fetch_hyperliquid_archive(
     _download(keys, f"https://{bucket}.s3.{auth.region}.amazonaws.com", out, json, auth=auth)
 
 
-@fetch_app.command("hyperliquid-info", epilog="Example: hyperliquid-info --kind funding --coin BTC ...")
+@fetch_app.command(
+    "hyperliquid-info",
+    epilog="Example: hybrid-perps data fetch hyperliquid-info --kind funding --coin BTC "
+    "--from 2024-08-01 --to 2024-08-31",
+)
 def fetch_hyperliquid_info(
     kind: Annotated[str, typer.Option(help=f"One of {', '.join(info_query.KINDS)}.")],
     start: Start,

@@ -123,7 +123,9 @@ def open_dataset(
                 build_dataset(name, source, root, progress)
     if not (root / "manifest.json").is_file():
         hint = (
-            "no history folder was found to build it from" if name in RECIPES else "and no recipe builds it"
+            "no history folder was found to build it from (name one with --data DIR or HYBRID_PERPS_DATA)"
+            if name in RECIPES
+            else "and no recipe builds it"
         )
         raise InvalidInput(
             f"dataset was {name!r}: it is not in {root.parent}, {hint}; 'data list' shows them all"

@@ -22,7 +22,8 @@ _COUNTERFACTUALS = {
     "Hyperliquid earns the builder fee on all that users traded, without the bad debt it might bring; everything "
     "INTERNAL collects their results, fees and funding on both routes. Run with --counterfactuals to have both "
     "run again.",
-    "rerun": "Both were run again from the start: users' results changed their later orders.",
+    "rerun": "Both were run again from the start, everything INTERNAL without hedges: users' results "
+    "changed their later orders.",
 }
 
 

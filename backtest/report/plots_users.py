@@ -97,7 +97,7 @@ def routing(reasons: Sequence[Mapping[str, Any]]) -> Figure:
         130 + 30 * len(ordered),
         showlegend=False,
         hovermode="closest",
-        xaxis=axis | {"title": {"text": "share of orders"}, "domain": [0, 0.46]},
+        xaxis=axis | {"title": {"text": "share of decisions"}, "domain": [0, 0.46]},
         xaxis2=axis | {"title": {"text": "share of notional"}, "domain": [0.54, 1]},
         yaxis={"automargin": True},
     )

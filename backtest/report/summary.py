@@ -9,11 +9,6 @@ import numpy as np
 
 from backtest.scenario import Scenario
 
-_KINDS = {
-    "rerun": "each run again",
-    "estimate": "estimates: same fills, no hedging, nobody behaves otherwise",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -71,7 +66,7 @@ def cards(scenario: Scenario, summary: Mapping[str, Any]) -> list[Card]:
             share(_internal_share(metrics["routing"]["reasons"], "notional_share")),
             "of notional",
             f"{share(_internal_share(metrics['routing']['reasons'], 'orders_share'))} of "
-            f"{count(metrics['routing']['orders'])} orders",
+            f"{count(metrics['routing']['orders'])} routing decisions",
         ),
         Card(
             "Hedge efficiency",
@@ -114,12 +109,12 @@ def verdict(summary: Mapping[str, Any]) -> str:
     )
     bad_debt = -Decimal(pnl["bad_debt"])
     words.append(f"Bad debt came to {amount(bad_debt)} USDC." if bad_debt else "There was no bad debt.")
-    kind, others = counterfactuals(summary)
     compared = []
-    for name, other in others.items():
+    for name, other in summary["reruns"].items():
         gap = total - Decimal(other["house_pnl"]["total"])
         compared.append(f"{amount(abs(gap))} {'more' if gap >= 0 else 'less'} than with {name}")
-    words.append(f"That is {' and '.join(compared)} ({_KINDS[kind]}).")
+    if compared:
+        words.append(f"That is {' and '.join(compared)} (each run again).")
     return " ".join(words)
 
 
