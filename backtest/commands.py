@@ -16,7 +16,8 @@ from rich.text import Text
 from backtest.house_pnl import COMPONENTS
 from backtest.metrics import plain
 from backtest.results import Result, open_result
-from backtest.scenario import apply_overrides, load_scenario, ready_scenarios
+from backtest.scenario import load_scenario, ready_scenarios
+from backtest.scenario_overrides import apply_overrides
 from backtest.scenario_toml import dump_toml
 from risk.errors import InvalidInput
 

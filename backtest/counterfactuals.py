@@ -13,7 +13,8 @@ from typing import Any
 
 from backtest.estimates import ALL_HYPERLIQUID, ALL_INTERNAL
 from backtest.metrics import Metrics, plain
-from backtest.scenario import Scenario, apply_overrides
+from backtest.scenario import Scenario
+from backtest.scenario_overrides import apply_overrides
 
 _ENDLESS = "1e15"  # USDC: above any exposure
 _ROUTES = {ALL_HYPERLIQUID: "HL_MODE", ALL_INTERNAL: "BETTING_MODE"}

@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.progress import Progress
 
+from backtest.conclusion import Conclusion, conclude
 from backtest.counterfactuals import counterfactuals
 from backtest.engine import run_engine
 from backtest.feed import Feed
-from backtest.invariants import check_invariants
 from backtest.liquidation_comparison import compare_liquidations
-from backtest.outcomes import order_outcomes, with_outcomes
 from backtest.results import REPORT_FILE, Result, RunFacts, check_out, summarise, write_result
-from backtest.scenario import Scenario, apply_overrides, load_scenario
+from backtest.scenario import Scenario, load_scenario
+from backtest.scenario_overrides import apply_overrides
 from backtest.sources import open_feed
 from backtest.terminal import print_summary
 from data.locate import find_history
@@ -48,25 +48,21 @@ def run_backtest(
     )
     with counterfactuals(scenario, data_dir, catalog_dir) as running:
         run = run_engine(scenario, feed, lambda share: progress("backtest", share))
-        tables = run.recorder.tables()
-        outcomes = order_outcomes(tables, feed.flow.orders)
-        if feed.accounting is not None:
-            tables["source_fills"] = with_outcomes(feed.accounting, outcomes)
-        check_invariants(tables, run.book.balances)
+        found = conclude(run, feed.flow.orders, feed.accounting)
         facts = RunFacts(
-            book_digest=run.book.digest(),
+            book_digest=found.book_digest,
             span_ns=feed.span,
             resolution_ns=dict(feed.resolution_ns),
             inputs=dict(feed.input_hashes),
             symbols_without_funding=tuple(feed.without_funding),
-            source_fills=_source_fills(tables),
-            extra=_extra(feed, tables, outcomes, run.ticks),
+            source_fills=_source_fills(found.tables),
+            extra=_extra(feed, found, run.ticks),
         )
         if running:
             progress("counterfactuals", 1.0)
         reruns = {name: future.result() for name, future in running.items()}
-    summary = summarise(scenario, tables, facts, reruns)
-    return write_result(out, scenario, tables, summary)
+    summary = summarise(scenario, found.tables, facts, reruns)
+    return write_result(out, scenario, found.tables, summary)
 
 
 def backtest_command(
@@ -140,11 +136,12 @@ def _counted(table: pa.Table, *columns: str) -> Any:
     return {name: _counted(part, *rest) if rest else part.num_rows for name, part in parts.items()}
 
 
-def _extra(feed: Feed, tables: Mapping[str, pa.Table], outcomes: pa.Table, ticks: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"ticks": ticks, "orders": feed.flow.orders.num_rows}
-    found["order_outcomes"] = _counted(outcomes, "outcome")
-    if "source_fills" in tables:
-        found["source_fill_outcomes"] = _counted(tables["source_fills"], "fate", "outcome")
+def _extra(feed: Feed, found: Conclusion, ticks: int) -> dict[str, Any]:
+    extra: dict[str, Any] = {"ticks": ticks, "orders": feed.flow.orders.num_rows}
+    extra["order_outcomes"] = _counted(found.outcomes, "outcome")
+    if "source_fills" in found.tables:
+        extra["source_fill_outcomes"] = _counted(found.tables["source_fills"], "fate", "outcome")
     if feed.liquidations is not None:
-        found["real_liquidations"] = compare_liquidations(tables["liquidations"], feed.liquidations).to_dict()
-    return found
+        compared = compare_liquidations(found.tables["liquidations"], feed.liquidations)
+        extra["real_liquidations"] = compared.to_dict()
+    return extra

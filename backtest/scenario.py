@@ -4,9 +4,8 @@ What a file leaves out has its default; ``hybrid-perps scenario show NAME`` writ
 """
 
 import difflib
-import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,8 +17,6 @@ from backtest.scenario_values import Count, Duration, Fraction, Interval, Levera
 from risk.errors import InvalidInput
 from risk.settings import RoutingConfig, Settings
 
-_KEY_PART = re.compile(r"""\"[^"]+\"|'[^']+'|[^\s."'=]+""")
-_KEY_PATH = re.compile(rf"\s*(?:{_KEY_PART.pattern})(?:\s*\.\s*(?:{_KEY_PART.pattern}))*\s*")
 READY = Path(__file__).parent / "scenarios"
 
 
@@ -68,6 +65,22 @@ class FlowSection(Section):
     strict_deposits: Annotated[
         bool, _text("refuse what deposits do not cover; false: labelled opening balance")
     ] = False
+    user_groups: Annotated[
+        Count, _text("deal the users into this many groups by a hash of their names ...")
+    ] = 1
+    keep_groups: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...], _text("... and run these only, 0 the first; []: all")
+    ] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        kept = sorted(set(self.keep_groups))
+        if len(kept) < len(self.keep_groups) or (kept and kept[-1] >= self.user_groups):
+            shown = ", ".join(map(str, self.keep_groups))
+            raise ValueError(
+                f"keep_groups was {shown}; each must be named once and lie under user_groups, {self.user_groups}"
+            )
+        return self
 
 
 class VenueSection(Section):
@@ -152,25 +165,6 @@ def ready_scenarios() -> list[Scenario]:
     return [_load(READY / f"{name}.toml") for name in _names()]
 
 
-def apply_overrides(scenario: Scenario, assignments: Iterable[str]) -> Scenario:
-    """Return the scenario with ``key.path=value`` applied, values as in TOML (bare text is a string)."""
-    values = scenario.model_dump()
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        keys = _keys(path)
-        if not equals or not keys:
-            raise InvalidInput(
-                f"--set was {assignment!r}; it must be KEY=VALUE, such as risk.hedge_debounce=3s"
-            )
-        table = values
-        for key in keys[:-1]:
-            table = table.setdefault(key, {})
-            if not isinstance(table, dict):
-                raise InvalidInput(f"--set was {assignment!r}; {key} holds a value, not a table")
-        table[keys[-1]] = _value(text.strip())
-    return parse_scenario(values)
-
-
 def _load(path: Path) -> Scenario:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
@@ -194,19 +188,6 @@ def _known(name: str) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}; a file must end in .toml"
     raise InvalidInput(f"scenario was {name!r}: {hint}")
-
-
-def _keys(path: str) -> list[str]:
-    """Split a dotted key as TOML does, a bare * allowed; an unusable one gives none."""
-    parts = _KEY_PART.findall(path) if _KEY_PATH.fullmatch(path) else []
-    return [part.strip("\"'") for part in parts]
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _sentence(error: Any) -> str:

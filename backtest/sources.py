@@ -11,7 +11,7 @@ import pyarrow as pa
 from nautilus_trader.model import MarkPriceUpdate, QuoteTick
 
 from backtest.feed import Feed, LoadTicks, Tick
-from backtest.flow_window import account_for, narrow
+from backtest.flow_window import account_for, keep_users, narrow
 from backtest.scenario import Scenario
 from backtest.scenario_values import format_time
 from data.catalog import to_mark_updates, to_quote_ticks
@@ -85,7 +85,7 @@ def _synthetic_feed(scenario: Scenario) -> Feed:
         resolution_ns=made.resolution_ns,
         span=made.span,
         rows=sum(frames.quotes.num_rows + frames.marks.num_rows for frames in made.market.values()),
-        flow=narrow(_scaled(scenario, flow), *made.span, list(made.symbols)),
+        flow=narrow(_chosen(scenario, flow), *made.span, list(made.symbols)),
         funding=_settlements(made.funding, made.oracles, made.specs),
         outages=(*made.outages, *_outages(scenario, made.span[0])),
         round_trip_ns=scenario.venue.round_trip,
@@ -118,9 +118,10 @@ def _dataset_feed(scenario: Scenario, dataset: Dataset, data_dir: Path | None) -
         flow, accounting = _own_flow(scenario, dataset, data_dir)
     else:
         flow = _read(scenario, dataset.symbols, (start, end))
-    flow = narrow(_scaled(scenario, flow), start, end, symbols)
+    chosen = _chosen(scenario, flow)
+    flow = narrow(chosen, start, end, symbols)
     if accounting is not None:
-        accounting = account_for(accounting, flow, symbols)
+        accounting = account_for(accounting, flow, symbols, chosen.users)
     lead = start - LEAD_NS
     if start > first:
         lead = _first_prices_by(dataset, flow, lead)
@@ -288,7 +289,14 @@ def _frames(ticks: list[Tick]) -> MarketFrames:
     )
 
 
-def _scaled(scenario: Scenario, flow: Flow) -> Flow:
+def _chosen(scenario: Scenario, flow: Flow) -> Flow:
+    """Return the users that the scenario runs, each as often as it wants."""
+    given = len(flow.users)
+    flow = keep_users(flow, scenario.flow.user_groups, scenario.flow.keep_groups)
+    if given and not flow.users:
+        raise InvalidInput(
+            f"flow.keep_groups leaves none of {given} users; keep more of the {scenario.flow.user_groups} groups"
+        )
     if scenario.flow.scale == 1:
         return flow
     return scale_flow(flow, scenario.flow.scale, scenario.seed, Jitter(delay_ns=scenario.flow.jitter))

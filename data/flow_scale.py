@@ -11,6 +11,7 @@ from data.flow import Flow, validate
 from data.flow_import import plain_decimal
 from risk.errors import InvalidInput
 
+COPY_MARK = "#"  # between a copied user's name and the number of the copy
 FACTOR_DECIMALS = 6
 USDC_STEP = Decimal("0.000001")  # the precision of USDC
 
@@ -82,7 +83,7 @@ def _copy(flow: Flow, number: int, seed: int, jitter: Jitter) -> Flow:
     delays_ns = random.integers(0, jitter.delay_ns, size=len(users), endpoint=True)
     shares = random.uniform(-jitter.size_share, jitter.size_share, size=len(users))
     factors = [round(1 + Decimal(share), FACTOR_DECIMALS) for share in shares.tolist()]
-    differences = _Differences(f"#{number}", pa.array(users, pa.string()), delays_ns, factors)
+    differences = _Differences(f"{COPY_MARK}{number}", pa.array(users, pa.string()), delays_ns, factors)
     cents = [USDC_STEP] * flow.transfers.num_rows
     return Flow(
         differences.apply(flow.orders, "size", _lots(flow.orders)),

@@ -15,7 +15,8 @@ from backtest.engine import resolved_settings, run_engine
 from backtest.feed import Feed
 from backtest.invariants import check_invariants
 from backtest.recorder import Recorder, digest_of
-from backtest.scenario import Scenario, apply_overrides, load_scenario
+from backtest.scenario import Scenario, load_scenario
+from backtest.scenario_overrides import apply_overrides
 from backtest.sources import open_feed
 from risk.errors import InvalidInput, InvariantBroken
 from risk.events import OrderRouted

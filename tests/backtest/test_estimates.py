@@ -8,7 +8,8 @@ from backtest.counterfactuals import counterfactual
 from backtest.engine import run_engine
 from backtest.estimates import ALL_HYPERLIQUID, ALL_INTERNAL, estimates
 from backtest.house_pnl import COMPONENTS, house_pnl
-from backtest.scenario import apply_overrides, load_scenario
+from backtest.scenario import load_scenario
+from backtest.scenario_overrides import apply_overrides
 from backtest.sources import open_feed
 from backtest.views import connect
 

@@ -3,12 +3,14 @@
 import pyarrow as pa
 import pytest
 
-from backtest.flow_window import OTHER_SYMBOL, OUTSIDE_WINDOW, account_for, narrow
+from backtest.flow_window import OTHER_SYMBOL, OTHER_USER, OUTSIDE_WINDOW, account_for, keep_users, narrow
 from backtest.run import run_backtest
-from backtest.scenario import apply_overrides, load_scenario
+from backtest.scenario import load_scenario
+from backtest.scenario_overrides import apply_overrides
 from backtest.sources import LEAD_NS, open_feed
 from data.flow import FLOW_ORDERS, FLOW_TRANSFERS, Flow, validate
 from data.flow_import import ACCOUNTING
+from data.flow_scale import scale_flow
 from risk.errors import InvalidInput
 
 SOURCE_FILLS = 35_691
@@ -70,7 +72,7 @@ def test_fills_whose_order_is_left_out_say_why():
         },
         ACCOUNTING,
     )
-    found = account_for(accounting, narrow(flow(), 10, 20, ["BTC"]), ["BTC"])
+    found = account_for(accounting, narrow(flow(), 10, 20, ["BTC"]), ["BTC"], ["u"])
     assert found.schema.equals(ACCOUNTING)
     assert found["fate"].to_pylist() == [
         OUTSIDE_WINDOW,
@@ -81,6 +83,32 @@ def test_fills_whose_order_is_left_out_say_why():
         "LIQUIDATION",
     ]
     assert found["order_id"].to_pylist() == [None, "o10", None, "o19", None, None]
+
+
+def test_groups_share_out_all_users_and_keep_copies_with_their_original():
+    users = [f"u{number}" for number in range(400)]
+    rows = [order(ts, "BTC") | {"user": user} for ts, user in enumerate(users, 5)]
+    whole = Flow(pa.Table.from_pylist(rows, FLOW_ORDERS), FLOW_TRANSFERS.empty_table())
+    assert keep_users(whole, 4, ()) is whole
+    parts = [keep_users(whole, 4, (group,)).users for group in range(4)]
+    assert sorted(user for part in parts for user in part) == sorted(users)
+    assert all(70 < len(part) < 130 for part in parts)
+    assert keep_users(whole, 4, (0, 2)).users == sorted(parts[0] + parts[2])
+    assert keep_users(scale_flow(whole, 2, 1), 4, (1,)).users == sorted(
+        name for user in parts[1] for name in (user, f"{user}#2")
+    )
+
+
+def test_fills_of_users_left_out_say_so():
+    kept = flow()
+    accounting = pa.table([["f"], [5], ["w"], ["BTC"], ["TAKER_ORDER"], ["o99"], ["OPEN"]], schema=ACCOUNTING)
+    assert account_for(accounting, kept, ["BTC"], ["u", "v"])["fate"].to_pylist() == [OTHER_USER]
+
+
+def test_groups_that_leave_no_user_are_refused():
+    few = ["flow.users=2", "data.hours=1", "flow.user_groups=1000", "flow.keep_groups=[1]"]
+    with pytest.raises(InvalidInput, match="keep_groups leaves none of 2 users"):
+        open_feed(apply_overrides(load_scenario("synthetic-calm"), few))
 
 
 def test_a_routing_row_for_a_symbol_that_is_not_in_the_run_names_the_near_one():

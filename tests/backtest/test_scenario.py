@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backtest.scenario import apply_overrides, load_scenario, parse_scenario, ready_scenarios
+from backtest.scenario import load_scenario, parse_scenario, ready_scenarios
+from backtest.scenario_overrides import apply_overrides
 from backtest.scenario_settings import RiskSection, RoutingRow
 from backtest.scenario_toml import dump_toml
 from backtest.scenario_values import format_duration, format_time, parse_duration, parse_time
@@ -100,6 +101,17 @@ def test_overrides_reach_every_depth_and_stay_exact() -> None:
     assert scenario.seed == 7
 
 
+def test_overrides_reach_the_rows_of_lists() -> None:
+    before = load_scenario("synthetic-calm")
+    scenario = apply_overrides(before, ["risk.hedge_tiers.0.ratio=0.3", "risk.hedge_leverage.0.leverage=1"])
+    tiers, steps = scenario.settings().risk.hedge_tiers, scenario.settings().risk.hedge_leverage
+    assert tiers[0].ratio == Decimal("0.3")
+    assert tiers[1:] == before.settings().risk.hedge_tiers[1:]
+    assert steps[0].leverage == 1
+    with pytest.raises(InvalidInput, match=r"risk\.hedge_tiers has the rows 0 to 1, not '9'"):
+        apply_overrides(before, ["risk.hedge_tiers.9.ratio=0.3"])
+
+
 def test_loading_the_same_name_reads_decimals_exactly(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("[risk]\ntaker_fee_rate = 0.00035000000000000001\n")
@@ -133,6 +145,11 @@ def test_loading_the_same_name_reads_decimals_exactly(tmp_path: Path) -> None:
         ({"data": {"source": "dataset"}}, "needs its name"),
         ({"data": {"start": "2024-02-01", "end": "2024-01-01"}}, "end was not after start"),
         ({"data": {"start": "tomorrow"}}, "data.start was 'tomorrow'; it must be a UTC time"),
+        (
+            {"flow": {"user_groups": 2, "keep_groups": [2]}},
+            "keep_groups was 2; each must be named once and lie",
+        ),
+        ({"flow": {"user_groups": 2, "keep_groups": [1, 1]}}, "keep_groups was 1, 1; each must"),
         ({"seed": -1}, "seed was -1; it must be greater than or equal to 0"),
     ],
 )

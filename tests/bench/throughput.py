@@ -23,7 +23,8 @@ from nautilus_trader.trading import Strategy
 
 from backtest.engine import run_engine
 from backtest.feed import Feed
-from backtest.scenario import apply_overrides, load_scenario
+from backtest.scenario import load_scenario
+from backtest.scenario_overrides import apply_overrides
 from backtest.sources import open_feed
 from data.locate import find_history
 from tests.bench._bench import show
