@@ -33,6 +33,10 @@ class DataSection(Section):
     symbols: Annotated[tuple[str, ...], _text("[]: all the source has")] = ()
     start: Annotated[Time, _text('UTC, such as "2023-04-10"; "": from the first')] = None
     end: Annotated[Time, _text('UTC, not included; "": to the last')] = None
+    from_share: Annotated[Fraction, _text("run from this share of that time on ...")] = Decimal(0)
+    to_share: Annotated[Fraction, _text("... to this one: parts to tune on and parts to test on")] = Decimal(
+        1
+    )
     hours: Annotated[Decimal, Field(ge=1, le=24 * 366, description="length of a synthetic market")] = Decimal(
         24
     )
@@ -44,7 +48,14 @@ class DataSection(Section):
             raise ValueError('dataset was empty; source "dataset" needs its name, such as "flow-2023"')
         if self.start is not None and self.end is not None and self.start >= self.end:
             raise ValueError("end was not after start")
+        if self.from_share >= self.to_share:
+            raise ValueError(f"to_share was {self.to_share}; it must be above from_share, {self.from_share}")
         return self
+
+    def window(self, start_ns: int, end_ns: int) -> tuple[int, int]:
+        """Return the part of [start, end) that is run."""
+        first, last = (int(share * (end_ns - start_ns)) for share in (self.from_share, self.to_share))
+        return start_ns + first, start_ns + last
 
 
 class FlowSection(Section):

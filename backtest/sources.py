@@ -80,12 +80,15 @@ def _synthetic_feed(scenario: Scenario) -> Feed:
     flow = (
         made.flow if scenario.flow.source == "synthetic" else _read(scenario, list(made.symbols), made.span)
     )
+    start, end = data.window(*made.span)
+    span = (max(made.span[0], start - LEAD_NS), min(made.span[1], end + TAIL_NS))
+    rows = sum(frames.quotes.num_rows + frames.marks.num_rows for frames in made.market.values())
     return Feed(
         specs=_specs(scenario, made.specs),
         resolution_ns=made.resolution_ns,
-        span=made.span,
-        rows=sum(frames.quotes.num_rows + frames.marks.num_rows for frames in made.market.values()),
-        flow=narrow(_chosen(scenario, flow), *made.span, list(made.symbols)),
+        span=span,
+        rows=_share_of(rows, span, made.span),
+        flow=narrow(_chosen(scenario, flow), start, end, list(made.symbols)),
         funding=_settlements(made.funding, made.oracles, made.specs),
         outages=(*made.outages, *_outages(scenario, made.span[0])),
         round_trip_ns=scenario.venue.round_trip,
@@ -104,8 +107,11 @@ def _dataset_feed(scenario: Scenario, dataset: Dataset, data_dir: Path | None) -
                 f"data.symbols has {symbol!r}; dataset {dataset.name!r} holds {_near(symbol, dataset.symbols)}"
             )
     first, last = dataset.span
-    start = first if scenario.data.start is None else max(first, scenario.data.start)
-    end = last + 1 if scenario.data.end is None else min(last + 1, scenario.data.end)
+    whole = (
+        first if scenario.data.start is None else max(first, scenario.data.start),
+        last + 1 if scenario.data.end is None else min(last + 1, scenario.data.end),
+    )
+    start, end = scenario.data.window(*whole)
     if start >= end:
         raise InvalidInput(
             f"data.start to data.end holds no data; {dataset.name!r} spans {format_time(first)} to "
@@ -113,7 +119,7 @@ def _dataset_feed(scenario: Scenario, dataset: Dataset, data_dir: Path | None) -
         )
     accounting = None
     if scenario.flow.source == "synthetic":
-        flow = _synthetic_flow(scenario, dataset, symbols, (start, end))
+        flow = _synthetic_flow(scenario, dataset, symbols, whole)
     elif scenario.flow.source == "dataset":
         flow, accounting = _own_flow(scenario, dataset, data_dir)
     else:
@@ -128,22 +134,25 @@ def _dataset_feed(scenario: Scenario, dataset: Dataset, data_dir: Path | None) -
     span = (lead, end + TAIL_NS)
     specs = {symbol: dataset.specs[symbol] for symbol in symbols}
     counted = [e for e in dataset.catalog.imports if e.symbol in specs and e.kind in ("quotes", "marks")]
-    whole = max(e.last_ns for e in counted) - min(e.first_ns for e in counted)
-    share = min(1.0, (span[1] - span[0]) / max(1, whole))
+    imported = (min(e.first_ns for e in counted), max(e.last_ns for e in counted))
     return Feed(
         specs=_specs(scenario, specs),
         resolution_ns={symbol: dataset.resolution_ns[symbol] for symbol in symbols},
         span=span,
-        rows=int(share * sum(e.rows for e in counted)),
+        rows=_share_of(sum(e.rows for e in counted), span, imported),
         flow=flow,
         funding=_settlements(dataset.funding, dataset.oracles, specs),
-        outages=_outages(scenario, start),
+        outages=_outages(scenario, whole[0]),
         round_trip_ns=scenario.venue.round_trip,
         input_hashes=dataset.input_hashes,
         accounting=accounting,
         liquidations=_within(dataset.liquidations, start, end) if scenario.flow.source == "dataset" else None,
         load_ticks=lambda begin, until: dataset.load(begin, until, symbols),
     )
+
+
+def _share_of(rows: int, span: tuple[int, int], whole: tuple[int, int]) -> int:
+    return int(min(1.0, (span[1] - span[0]) / max(1, whole[1] - whole[0])) * rows)
 
 
 def _first_prices_by(dataset: Dataset, flow: Flow, lead_ns: int) -> int:

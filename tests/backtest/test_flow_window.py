@@ -1,13 +1,15 @@
 """Narrowing a flow: which orders are left, what money the users bring, and what is said of the rest."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+from backtest.engine import run_engine
 from backtest.flow_window import OTHER_SYMBOL, OTHER_USER, OUTSIDE_WINDOW, account_for, keep_users, narrow
 from backtest.run import run_backtest
 from backtest.scenario import load_scenario
 from backtest.scenario_overrides import apply_overrides
-from backtest.sources import LEAD_NS, open_feed
+from backtest.sources import LEAD_NS, TAIL_NS, open_feed
 from data.flow import FLOW_ORDERS, FLOW_TRANSFERS, Flow, validate
 from data.flow_import import ACCOUNTING
 from data.flow_scale import scale_flow
@@ -144,3 +146,32 @@ def test_every_real_source_fill_is_accounted_for_in_the_whole(real_history):
         "LIQUIDATOR",
     }
     assert feed.liquidations.num_rows == 62
+
+
+SMALL = ["data.hours=4", "flow.users=40", "data.step=30s"]
+
+
+def test_a_run_of_the_first_part_is_the_beginning_of_the_whole_run():
+    """A run is causal: what comes later cannot change it. Walk-forward splits rely on it."""
+    runs = {}
+    for share in ("1", "0.5"):
+        scenario = apply_overrides(load_scenario("synthetic-trend"), [*SMALL, f"data.to_share={share}"])
+        feed = open_feed(scenario)
+        runs[share] = run_engine(scenario, feed).recorder.tables()["journal"]
+        if share == "0.5":
+            assert feed.flow.span[1] < feed.span[1] - TAIL_NS
+            edge = feed.span[1] - TAIL_NS
+    whole, part = (run.filter(pc.less(run["ts"], edge)) for run in runs.values())
+    assert part.num_rows > 100
+    assert part.equals(whole)
+
+
+def test_a_later_part_opens_with_what_users_had_paid_in():
+    scenario = apply_overrides(load_scenario("synthetic-calm"), [*SMALL, "data.from_share=0.5"])
+    feed, whole = open_feed(scenario), open_feed(apply_overrides(scenario, ["data.from_share=0"]))
+    start, end = whole.span
+    assert feed.flow.span[0] == start + (end - start) // 2
+    assert set(feed.flow.transfers["kind"].to_pylist()) >= {"OPENING_BALANCE"}
+    assert 0 < feed.flow.orders.num_rows < whole.flow.orders.num_rows
+    with pytest.raises(InvalidInput, match=r"to_share was 0\.5; it must be above from_share, 0\.5"):
+        apply_overrides(scenario, ["data.to_share=0.5"])
