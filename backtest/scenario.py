@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from backtest.scenario_errors import sentence
 from backtest.scenario_settings import DEFAULTS, RiskSection, RoutingRow
 from backtest.scenario_values import Count, Duration, Fraction, Interval, Leverage, Money, Section, Time
 from risk.errors import InvalidInput
@@ -156,9 +157,7 @@ def parse_scenario(values: Mapping[str, Any]) -> Scenario:
     try:
         return Scenario.model_validate(dict(values))
     except ValidationError as error:
-        # An unknown key is the likelier cause of a missing one: name it first.
-        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-        raise InvalidInput(f"scenario: {_sentence(first)}") from None
+        raise InvalidInput(f"scenario: {sentence(error, _keys_at)}") from None
 
 
 def load_scenario(name_or_path: str) -> Scenario:
@@ -199,22 +198,6 @@ def _known(name: str) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}; a file must end in .toml"
     raise InvalidInput(f"scenario was {name!r}: {hint}")
-
-
-def _sentence(error: Any) -> str:
-    location = [str(part) for part in error["loc"]]
-    path, given, message = ".".join(location), error["input"], error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        known = _keys_at(location[:-1])
-        near = difflib.get_close_matches(location[-1], known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
-        return f"unknown key {path}: {hint}"
-    if error["type"] == "missing":
-        return f"{path} was missing; it must be given"
-    if isinstance(given, dict | BaseModel):
-        return f"{path}: {message}"
-    message = message.replace("Input should be", "it must be")
-    return f"{path} was {str(given) if isinstance(given, Decimal) else repr(given)}; {message}"
 
 
 def _keys_at(location: list[str]) -> list[str]:
