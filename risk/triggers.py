@@ -1,8 +1,7 @@
 """Price triggers: which of many thresholds does a price reach, in time that grows with the answer only."""
 
 import math
-
-from sortedcontainers import SortedList
+from heapq import heapify, heappop, heappush
 
 from risk.errors import InvalidInput
 
@@ -15,41 +14,62 @@ class _Side[Id: int | str]:
 
     ``sign`` is +1 for BELOW and −1 for ABOVE, whose prices are negated: one rule serves both. Keys are stored
     without ``drift``, so that moving it moves them all. Every rounding goes up, which only fires earlier.
+    ``nearest`` is the first price to fire, at hand because nearly every question ends with it.
+
+    A heap of (−key, owner) gives the highest key at its root and all keys from a level on without a look at
+    the others; an entry that was replaced or removed stays in it until it comes to the root, or until such
+    entries are the most.
     """
 
-    __slots__ = ("_entries", "_top", "drift", "sign")
+    __slots__ = ("_heap", "_live", "drift", "nearest", "sign")
 
     def __init__(self, sign: int) -> None:
         self.sign = sign
         self.drift = 0.0
-        self._entries: SortedList[tuple[float, Id]] = SortedList()
-        self._top = -math.inf  # the highest key, at hand because nearly every question ends with it
+        self._heap: list[tuple[float, Id]] = []
+        self._live: dict[Id, tuple[float, Id]] = {}
+        self.nearest = -sign * math.inf
 
-    def add(self, price: float, owner: Id) -> tuple[float, Id]:
+    def add(self, price: float, owner: Id) -> None:
         key = self.sign * price
-        entry = (math.nextafter(key + _KEY_NUDGE * abs(key) - self.drift, math.inf), owner)
-        self._entries.add(entry)
-        self._top = max(self._top, entry[0])
-        return entry
+        entry = (-math.nextafter(key + _KEY_NUDGE * abs(key) - self.drift, math.inf), owner)
+        heap, live = self._heap, self._live
+        live[owner] = entry
+        heappush(heap, entry)
+        if len(heap) > 2 * len(live) + 16:
+            self._heap = heap = list(live.values())
+            heapify(heap)
+        if heap[0] is entry or live.get(heap[0][1]) is not heap[0]:
+            self._find_nearest()
 
-    def remove(self, entry: tuple[float, Id]) -> None:
-        self._entries.remove(entry)
-        if entry[0] == self._top:
-            self._top = self._entries[-1][0] if self._entries else -math.inf
+    def remove(self, owner: Id) -> None:
+        if self._live.pop(owner) is self._heap[0]:
+            self._find_nearest()
 
     def shift(self, delta: float) -> None:
         signed = self.sign * delta
         self.drift = math.nextafter(self.drift + signed + _KEY_NUDGE * abs(signed), math.inf)
-
-    def nearest(self) -> float:
-        top = self._top
-        return top if top == -math.inf else math.nextafter(top + self.drift, math.inf)
+        self._find_nearest()
 
     def hit(self, price: float) -> list[Id]:
-        reached = math.nextafter(self.sign * price - self.drift, -math.inf)
-        if self._top < reached:
-            return []
-        return [owner for _, owner in self._entries.irange((reached,))]
+        least = -math.nextafter(self.sign * price - self.drift, -math.inf)
+        heap, live = self._heap, self._live
+        found = []
+        at = [0]
+        for i in at:  # grows while walked: below an entry that is reached both of its children are looked at
+            if i < len(heap) and heap[i][0] <= least:
+                owner = heap[i][1]
+                if live.get(owner) is heap[i]:
+                    found.append(owner)
+                at += (2 * i + 1, 2 * i + 2)
+        return found
+
+    def _find_nearest(self) -> None:
+        heap, live = self._heap, self._live
+        while heap and live.get(heap[0][1]) is not heap[0]:
+            heappop(heap)
+        top = -heap[0][0] if heap else -math.inf
+        self.nearest = self.sign * (top if top == -math.inf else math.nextafter(top + self.drift, math.inf))
 
 
 class PriceTriggers[Id: int | str]:
@@ -63,7 +83,7 @@ class PriceTriggers[Id: int | str]:
     def __init__(self, narrowed: set[str] | None = None) -> None:
         self._narrowed: set[str] = set() if narrowed is None else narrowed
         self._sides: dict[str, tuple[_Side[Id], _Side[Id]]] = {}  # symbol → BELOW, ABOVE
-        self._filed: dict[Id, tuple[tuple[_Side[Id], tuple[float, Id]], ...]] = {}
+        self._filed: dict[Id, tuple[_Side[Id], ...]] = {}
 
     def __contains__(self, owner: Id) -> bool:
         return owner in self._filed
@@ -80,18 +100,20 @@ class PriceTriggers[Id: int | str]:
 
     def remove(self, owner: Id) -> None:
         """Drop all triggers of ``owner``; an id that has none is no error."""
-        for side, entry in self._filed.pop(owner, ()):
-            side.remove(entry)
+        for side in self._filed.pop(owner, ()):
+            side.remove(owner)
 
     def hit(self, symbol: str, price: float) -> list[Id]:
         """Return the owners of the triggers that fire at ``price``, BELOW first; they stay filed."""
         sides = self._sides.get(symbol)
-        return sides[0].hit(price) + sides[1].hit(price) if sides else []
+        if sides is None or sides[0].nearest < price < sides[1].nearest:
+            return []
+        return sides[0].hit(price) + sides[1].hit(price)
 
     def band(self, symbol: str) -> tuple[float, float]:
         """Return (low, high): strictly between them nothing fires; infinite where nothing is filed."""
         sides = self._sides.get(symbol)
-        return (sides[0].nearest(), -sides[1].nearest()) if sides else (-math.inf, math.inf)
+        return (sides[0].nearest, sides[1].nearest) if sides else (-math.inf, math.inf)
 
     def drift(self, symbol: str, below: float, above: float) -> None:
         """Move all triggers of a symbol by that many USDC per coin, in constant time."""
@@ -110,10 +132,7 @@ class PriceTriggers[Id: int | str]:
     def _file(self, side: _Side[Id], price: float, owner: Id) -> None:
         if math.isnan(price):
             raise InvalidInput(f"trigger price of {owner!r} was nan; it must be a number")
-        kept = []
-        for held, entry in self._filed.get(owner, ()):
-            if held is side:
-                side.remove(entry)
-            else:
-                kept.append((held, entry))
-        self._filed[owner] = (*kept, (side, side.add(price, owner)))
+        filed = self._filed.get(owner, ())
+        if side not in filed:
+            self._filed[owner] = (*filed, side)
+        side.add(price, owner)
