@@ -6,7 +6,7 @@ from risk.core import Core
 from risk.events import FundingSettled, Source
 from risk.ledger import FUNDING_INCOME, HL_TRADING, PLATFORM_PROFIT, RISK_RESERVE, ZERO, isolated_margin, move
 from risk.numbers import round_money
-from risk.state import Position, SymbolState, User
+from risk.state import CrossLeg, Position, SymbolState, User
 
 
 def settle_funding(core: Core, position: Position) -> None:
@@ -20,11 +20,13 @@ def settle_funding(core: Core, position: Position) -> None:
     if index == position.funding_index:
         return
     owed = round_money(position.accrued(index))
-    signed = position.side * position.size
+    indexed = position.side * position.size * (index - position.funding_index)
     if position.source is Source.INTERNAL:
-        state.net_indexed += signed * (index - position.funding_index)
+        state.net_indexed += indexed
     else:
-        state.hl_indexed += signed * (index - position.funding_index)
+        state.hl_indexed += indexed
+    if not position.isolated:
+        core.users[position.user].legs[position.symbol].net_indexed += indexed
     position.funding_index = index
     paid = min(owed, position.margin) if position.isolated else owed
     uncollected = owed - paid
@@ -67,13 +69,16 @@ def holds(core: Core, user: User) -> Decimal:
 def account_value(core: Core, user: User) -> Decimal:
     """Return the cross account value: cash + holds + Σ cross unrealised PnL − funding not yet settled."""
     value = cash(core, user) + holds(core, user)
-    symbols = core.symbols
-    for position in user.cross.values():
-        state = symbols[position.symbol]
-        value += position.unrealised(state.mark)
-        if position.funding_index != state.funding_index:
-            value -= position.accrued(state.funding_index)
+    for symbol, leg in user.legs.items():
+        value += _leg_result(core.symbols[symbol], leg)
     return value
+
+
+def _leg_result(state: SymbolState, leg: CrossLeg) -> Decimal:
+    """Return the unrealised PnL of a user's cross positions of one symbol, less funding not yet settled."""
+    unrealised = state.mark * leg.net_size - leg.net_cost
+    owed = state.funding_index * leg.net_size - leg.net_indexed
+    return unrealised - owed if owed else unrealised  # no digits of a zero, which texts would show
 
 
 def cross_maintenance(core: Core, user: User) -> Decimal:
@@ -154,27 +159,27 @@ def file_stale(core: Core) -> None:
 
 
 def _file_cross(core: Core, user: User) -> None:
-    """File a cross account in one pass over its positions; one with a liquidation in flight is left out."""
+    """File a cross account by its legs; one with a liquidation in flight is left out."""
     if not user.cross or (user.liquidating and any(p.busy for p in user.cross.values())):
         core.index.drop_cross(user.name)
         return
     slack = cash(core, user) + holds(core, user)
-    sizes: dict[str, tuple[Decimal, Decimal]] = {}
-    for position in user.cross.values():
-        symbol, size = position.symbol, position.size
-        state = core.symbols[symbol]
-        notional = size * state.mark
-        slack += position.side * (notional - position.cost) - state.spec.tiers.maintenance(notional)
-        if position.funding_index != state.funding_index:
-            slack -= position.accrued(state.funding_index)
-        net, gross = sizes.get(symbol, (ZERO, ZERO))
-        sizes[symbol] = (net + position.side * size, gross + size)
-    core.index.put_cross(user.name, slack, tuple(_leg(core.symbols[s], *sizes[s]) for s in sorted(sizes)))
-    core.touched.update(sizes)
+    legs = []
+    for symbol in sorted(user.legs):
+        leg, state = user.legs[symbol], core.symbols[symbol]
+        slack += _leg_result(state, leg) - _leg_maintenance(user, state, leg)
+        legs.append((symbol, leg.net_size, leg.gross_size, state.mark, state.spec.tiers.rates[-1]))
+    core.index.put_cross(user.name, slack, legs)
+    core.touched.update(user.legs)
 
 
-def _leg(state: SymbolState, net: Decimal, gross: Decimal) -> tuple[str, Decimal, Decimal, Decimal, Decimal]:
-    return (state.spec.symbol, net, gross, state.mark, state.spec.tiers.rates[-1])
+def _leg_maintenance(user: User, state: SymbolState, leg: CrossLeg) -> Decimal:
+    """Sum the maintenance of a user's cross positions of one symbol: in one step where no tier parts them."""
+    tiers, mark = state.spec.tiers, state.mark
+    if tiers.index(leg.gross_size * mark) == 0:
+        return tiers.maintenance(leg.gross_size * mark)
+    positions = user.by_symbol[state.spec.symbol].values()
+    return sum((tiers.maintenance(p.size * mark) for p in positions if not p.isolated), ZERO)
 
 
 def release(core: Core, user: User, amount: Decimal, ref: str) -> None:

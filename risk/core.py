@@ -166,6 +166,8 @@ class Core:
             state.hl_cost += position.side * cost
             state.hl_indexed += signed * position.funding_index
             self.accounts_touched.add(HlAccount.TRADING)
+        if not position.isolated:
+            self.users[position.user].add_to_leg(position, size, cost)
         self.touched.add(position.symbol)
 
     def revalue(self, state: SymbolState) -> None:

@@ -111,6 +111,19 @@ class VenueOrder:
 
 
 @dataclass(slots=True)
+class CrossLeg:
+    """Sum up a user's cross positions of one symbol: Σ side × (size, cost), Σ size, Σ side × size × index at entry.
+
+    With them an account's value is a few operations per symbol, whatever the number of positions.
+    """
+
+    net_size: Decimal = ZERO
+    gross_size: Decimal = ZERO
+    net_cost: Decimal = ZERO
+    net_indexed: Decimal = ZERO
+
+
+@dataclass(slots=True)
 class User:
     """One user's positions, by margin mode and by symbol, each in order of their ids, and waiting orders."""
 
@@ -119,6 +132,7 @@ class User:
     holds_account: str
     isolated: dict[int, Position] = field(default_factory=dict)
     cross: dict[int, Position] = field(default_factory=dict)
+    legs: dict[str, CrossLeg] = field(default_factory=dict)  # of the cross positions, by symbol
     by_symbol: dict[str, dict[int, Position]] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     in_flight: dict[str, VenueOrder] = field(default_factory=dict)
@@ -142,6 +156,19 @@ class User:
         """Add a new position."""
         (self.isolated if position.isolated else self.cross)[position.position_id] = position
         self.by_symbol.setdefault(position.symbol, {})[position.position_id] = position
+
+    def add_to_leg(self, position: Position, size: Decimal, cost: Decimal) -> None:
+        """Add ``size`` and ``cost`` (negative on a close) of a cross position to its symbol's sums."""
+        leg = self.legs.get(position.symbol)
+        if leg is None:
+            leg = self.legs[position.symbol] = CrossLeg()
+        signed = position.side * size
+        leg.net_size += signed
+        leg.gross_size += size
+        leg.net_cost += position.side * cost
+        leg.net_indexed += signed * position.funding_index
+        if not leg.gross_size:
+            del self.legs[position.symbol]
 
     def leave(self, position: Position) -> None:
         """Take out a closed position."""

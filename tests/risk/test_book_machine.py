@@ -350,6 +350,25 @@ class BookMachine(RuleBasedStateMachine):
             assert any(p.busy for p in core.users[user].cross.values()), user
 
     @invariant()
+    def legs_are_the_sums_of_the_cross_positions(self):
+        core = self.desk.book._core
+        for user in core.users.values():
+            summed = {}
+            for p in user.cross.values():
+                net, gross, cost, indexed = summed.get(p.symbol, (D(0),) * 4)
+                summed[p.symbol] = (
+                    net + p.side * p.size,
+                    gross + p.size,
+                    cost + p.side * p.cost,
+                    indexed + p.side * p.size * p.funding_index,
+                )
+            kept = {
+                s: (leg.net_size, leg.gross_size, leg.net_cost, leg.net_indexed)
+                for s, leg in user.legs.items()
+            }
+            assert kept == summed
+
+    @invariant()
     def hyperliquid_would_say_the_same_of_our_accounts(self):
         core = self.desk.book._core
         marks = {name: state.mark for name, state in core.symbols.items()}
