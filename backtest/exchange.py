@@ -1,63 +1,25 @@
-"""What others do besides trading, played from data: funding, outages, money in and out, an operator's answer.
+"""The played world as a NautilusTrader actor: its rows arrive as custom data, its alerts by the engine's clock."""
 
-Live, these come from Hyperliquid's and the chain's own messages, and from a person.
-"""
-
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from nautilus_trader.common import DataActor, DataActorConfig
 from nautilus_trader.model import ActorId, DataType
 
-from risk.errors import InvalidInput
-from risk.events import AlertRaised, Event, GuardChanged, OrderRefused
-from risk.inputs import (
-    ChannelReported,
-    DepositCredited,
-    FundingBooked,
-    FundingPublished,
-    HlAccount,
-    HlHaltLifted,
-    VenueAccountLiquidated,
-    WithdrawalEnded,
-    WithdrawalSubmitted,
-)
-from risk.numbers import round_money
+from backtest.played_world import PlayedWorld
+from risk.events import Event
 from strategies.driver import CoreDriver
-from strategies.flow_types import USER_TRANSFER, UserTransfer
+from strategies.flow_types import USER_TRANSFER
 from strategies.guard import FailureKeeper, guarded
 from venues.hyperliquid.instruments import instrument_id
 
 FUNDING_SETTLEMENT = DataType("FundingSettlement")
 CHANNEL_CHANGE = DataType("ChannelChange")
-OPERATOR = "simulated-operator"
-_UNDER_WATER = {f"{account}_UNDER_WATER": account for account in HlAccount}
-
-
-class FundingSettlement(NamedTuple):
-    """Carry one funding settlement of a symbol: ``rate`` for the whole interval, at ``oracle``, else the mark."""
-
-    ts_event: int
-    ts_init: int
-    symbol: str
-    rate: Decimal
-    oracle: Decimal | None
-
-
-class ChannelChange(NamedTuple):
-    """Carry the beginning or the end of an outage."""
-
-    ts_event: int
-    ts_init: int
-    connected: bool
-    round_trip_ns: int
 
 
 class SimulatedExchange(DataActor):
-    """Play funding, outages, deposits, withdrawals, and the liquidation of our own accounts.
-
-    The operator played here answers a halt of a symbol's HL opens after ``response_ns`` by lifting it.
-    """
+    """Let a ``PlayedWorld`` happen in an engine's time; its operator answers after ``response_ns``."""
 
     def __new__(cls, *_: Any) -> "SimulatedExchange":
         """Make the native object, which takes its configuration in ``__init__``."""
@@ -66,10 +28,7 @@ class SimulatedExchange(DataActor):
     def __init__(self, driver: CoreDriver, failures: FailureKeeper, response_ns: int) -> None:
         super().__init__(DataActorConfig(actor_id=ActorId("EXCHANGE-001")))
         self.failures = failures
-        self._driver = driver
-        self._response_ns = response_ns
-        self._liquidated: set[HlAccount] = set()
-        self._transfers = 0
+        self._world = PlayedWorld(driver, response_ns, self._alert, self._mark_of)
 
     @guarded
     def on_start(self) -> None:
@@ -80,54 +39,19 @@ class SimulatedExchange(DataActor):
     @guarded
     def on_data(self, data: Any) -> None:
         """Take one row."""
-        row, ts = data.data, self.clock.timestamp_ns()
-        if isinstance(row, FundingSettlement):
-            self._settle_funding(row, ts)
-        elif isinstance(row, ChannelChange):
-            self._driver.command(ChannelReported(ts, row.connected, row.round_trip_ns))
-        else:
-            try:
-                self._transfer(row, ts)
-            except InvalidInput as error:
-                raise InvalidInput(f"{row.kind} of {row.user!r} at {row.ts_event}: {error}") from error
+        self._world.take(data.data, self.clock.timestamp_ns())
 
     def watch(self, events: tuple[Event, ...]) -> None:
-        """Answer events: take an account over, once, when it is under water; have a symbol's halt lifted."""
-        for event in events:
-            if isinstance(event, GuardChanged) and event.guard == "HL_HALT" and event.symbol:
-                if event.state == "OPEN":
-                    self._lift_later(event.symbol, event.ts + self._response_ns)
-                continue
-            account = _UNDER_WATER.get(event.code) if isinstance(event, AlertRaised) else None
-            if account is not None and account not in self._liquidated:
-                self._liquidated.add(account)
-                self._driver.command(VenueAccountLiquidated(event.ts, account))
+        """Let the world answer events."""
+        self._world.watch(events)
 
-    def _lift_later(self, symbol: str, due_ns: int) -> None:
+    def _alert(self, name: str, due_ns: int, act: Callable[[int], None]) -> None:
         @guarded
-        def lift(_: SimulatedExchange, __: Any) -> None:
-            self._driver.command(HlHaltLifted(self.clock.timestamp_ns(), symbol, OPERATOR))
+        def ring(_: SimulatedExchange, __: Any) -> None:
+            act(self.clock.timestamp_ns())
 
-        self.clock.set_time_alert_ns(f"lift:{symbol}", due_ns, lambda event: lift(self, event))
+        self.clock.set_time_alert_ns(name, due_ns, lambda event: ring(self, event))
 
-    def _settle_funding(self, row: FundingSettlement, ts: int) -> None:
-        mark = self.cache.mark_price(instrument_id(row.symbol))
-        if mark is None:
-            return  # no price yet, so nobody holds the coin
-        oracle = mark.value.as_decimal() if row.oracle is None else row.oracle
-        self._driver.command(FundingPublished(ts, row.symbol, row.rate, oracle))
-        for account in HlAccount:
-            size = self._driver.book.venue_position(account, row.symbol)
-            if size:
-                amount = round_money(-size * oracle * row.rate)
-                self._driver.command(FundingBooked(ts, account, row.symbol, amount))
-
-    def _transfer(self, row: UserTransfer, ts: int) -> None:
-        self._transfers += 1
-        ref = f"transfer:{self._transfers}"
-        if row.amount > 0:
-            self._driver.command(DepositCredited(ts, row.user, row.amount, ref, row.kind))
-            return
-        events = self._driver.command(WithdrawalSubmitted(ts, ref, row.user, -row.amount))
-        if not any(isinstance(event, OrderRefused) and event.order_id == ref for event in events):
-            self._driver.command(WithdrawalEnded(ts, ref, sent=True))
+    def _mark_of(self, symbol: str) -> Decimal | None:
+        mark = self.cache.mark_price(instrument_id(symbol))
+        return None if mark is None else mark.value.as_decimal()

@@ -8,7 +8,8 @@ from itertools import pairwise
 import pyarrow as pa
 from nautilus_trader.model import CustomData, MarkPriceUpdate, QuoteTick
 
-from backtest.exchange import CHANNEL_CHANGE, FUNDING_SETTLEMENT, ChannelChange, FundingSettlement
+from backtest.exchange import CHANNEL_CHANGE, FUNDING_SETTLEMENT
+from backtest.played_world import ChannelChange, FundingSettlement
 from data.flow import Flow, to_orders, to_transfers
 from risk.market import SymbolSpec
 from strategies.flow_types import wrap_orders, wrap_transfers

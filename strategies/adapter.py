@@ -21,13 +21,13 @@ from nautilus_trader.trading import Strategy, StrategyConfig
 
 from risk.errors import InvalidInput
 from risk.events import VenueCancelRequested, VenueOrderRequested
-from risk.inputs import HlAccount, SnapshotRequested, VenueFilled, VenueOrderEnded, VenuePositionsReported
+from risk.inputs import HlAccount, SnapshotRequested, VenuePositionsReported
 from risk.market import SymbolSpec
-from risk.numbers import round_money
-from strategies.driver import CoreDriver
-from strategies.flow_inputs import order_input
+from strategies.driver import CoreDriver, next_multiple
+from strategies.flow_inputs import order_input, wrong_order
 from strategies.flow_types import USER_ORDER
 from strategies.guard import FailureKeeper, guarded
+from strategies.open_orders import OpenOrders
 
 _TIMER = "core"
 _SNAPSHOT = "snapshot"
@@ -67,7 +67,7 @@ class AccountStrategy(Strategy):
         self.setup = setup
         self._client = ClientId(setup.client)
         self._symbols = {instrument: symbol for symbol, instrument in setup.instruments.items()}
-        self._left: dict[str, Decimal] = {}  # size not yet filled, by cloid of our live orders
+        self._orders = OpenOrders(driver.command)
         self._wake_ns = 0
         driver.attach(setup.account, self)
 
@@ -78,7 +78,7 @@ class AccountStrategy(Strategy):
             self._next_check(self.setup.check_interval_ns)
 
     def _next_check(self, interval_ns: int) -> None:
-        due = (self.clock.timestamp_ns() // interval_ns + 1) * interval_ns
+        due = next_multiple(interval_ns, self.clock.timestamp_ns())
         self.clock.set_time_alert_ns(f"{_POSITIONS}:{self.setup.account}", due, self._on_check)
 
     @guarded
@@ -105,13 +105,13 @@ class AccountStrategy(Strategy):
             TimeInForce.GTC if request.resting else TimeInForce.IOC,
             client_order_id=ClientOrderId(request.cloid),
         )
-        self._left[request.cloid] = request.size
+        self._orders.sent(request)
         self.submit_order(order, client_id=self._client)
         self._wake_venue()
 
     def cancel(self, request: VenueCancelRequested) -> None:
         """Ask the venue to cancel an order that is still live there."""
-        if request.cloid in self._left:
+        if self._orders.is_live(request.cloid):
             self.cancel_order(ClientOrderId(request.cloid), client_id=self._client)
             self._wake_venue()
 
@@ -127,38 +127,38 @@ class AccountStrategy(Strategy):
     @guarded
     def on_order_filled(self, event: Any) -> None:
         """Report a fill, and the end of the order when it was the last."""
-        cloid, size = str(event.client_order_id), event.last_qty.as_decimal()
-        ts = self.clock.timestamp_ns()
-        fee = round_money(event.commission.as_decimal())
-        maker = event.liquidity_side.name == "MAKER"
-        self.driver.command(VenueFilled(ts, cloid, event.last_px.as_decimal(), size, fee, maker))
-        self._left[cloid] -= size
-        if not self._left[cloid]:
-            self._ended(cloid, refused=False)
+        self._orders.filled(
+            self.clock.timestamp_ns(),
+            str(event.client_order_id),
+            event.last_px.as_decimal(),
+            event.last_qty.as_decimal(),
+            event.commission.as_decimal(),
+            maker=event.liquidity_side.name == "MAKER",
+        )
 
     @guarded
     def on_order_canceled(self, event: Any) -> None:
         """Report that what was left of an order is gone."""
-        self._ended(str(event.client_order_id), refused=False)
+        self._orders.ended(self.clock.timestamp_ns(), str(event.client_order_id))
 
     @guarded
     def on_order_expired(self, event: Any) -> None:
         """Report that what was left of an order is gone."""
-        self._ended(str(event.client_order_id), refused=False)
+        self._orders.ended(self.clock.timestamp_ns(), str(event.client_order_id))
 
     @guarded
     def on_order_rejected(self, event: Any) -> None:
         """Report that the venue did not take an order."""
-        self._ended(str(event.client_order_id), refused=True, reason=str(event.reason))
+        self._refused(event)
 
     @guarded
     def on_order_denied(self, event: Any) -> None:
         """Report that Nautilus did not let an order out."""
-        self._ended(str(event.client_order_id), refused=True, reason=str(event.reason))
+        self._refused(event)
 
-    def _ended(self, cloid: str, *, refused: bool, reason: str = "") -> None:
-        if self._left.pop(cloid, None) is not None:
-            self.driver.command(VenueOrderEnded(self.clock.timestamp_ns(), cloid, refused, reason))
+    def _refused(self, event: Any) -> None:
+        ts, cloid = self.clock.timestamp_ns(), str(event.client_order_id)
+        self._orders.ended(ts, cloid, refused=True, reason=str(event.reason))
 
 
 class HybridRouter(AccountStrategy):
@@ -210,7 +210,7 @@ class HybridRouter(AccountStrategy):
         try:
             self.driver.command(order_input(order, self.clock.timestamp_ns()))
         except InvalidInput as error:
-            raise InvalidInput(f"order {order.order_id!r} of {order.user!r}: {error}") from error
+            raise wrong_order(order, error) from error
 
     def _arm(self, due_ns: int) -> None:
         self.clock.set_time_alert_ns(_TIMER, due_ns, self._on_timer)
@@ -220,8 +220,7 @@ class HybridRouter(AccountStrategy):
         self.driver.timer(self.clock.timestamp_ns())
 
     def _next_sample(self, now_ns: int) -> None:
-        interval = self._sample_interval_ns or 0
-        due = (now_ns // interval + 1) * interval
+        due = next_multiple(self._sample_interval_ns or 0, now_ns)
         self.clock.set_time_alert_ns(_SNAPSHOT, due, self._on_sample)
 
     @guarded

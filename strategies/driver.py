@@ -23,6 +23,11 @@ class VenuePort(Protocol):
         """Cancel an order."""
 
 
+def next_multiple(interval_ns: int, now_ns: int) -> int:
+    """Return when a look taken at every multiple of ``interval_ns`` is due next."""
+    return (now_ns // interval_ns + 1) * interval_ns
+
+
 class CoreDriver:
     """Feed the book one input at a time and carry out what it asks for.
 

@@ -1,5 +1,6 @@
 """Rows of the order flow → the core's inputs."""
 
+from risk.errors import InvalidInput
 from risk.inputs import CancelSubmitted, MarginMode, OrderSubmitted, OrderType
 from strategies.flow_types import UserOrder
 
@@ -26,3 +27,8 @@ def order_input(order: UserOrder, ts: int) -> OrderSubmitted | CancelSubmitted:
         netted=order.intent == "NET",
         position_id=order.position_id,
     )
+
+
+def wrong_order(order: UserOrder, error: InvalidInput) -> InvalidInput:
+    """Return what ends a run over a row that can never be right, by the row's name."""
+    return InvalidInput(f"order {order.order_id!r} of {order.user!r}: {error}")
