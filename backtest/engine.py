@@ -56,10 +56,16 @@ class Run:
     ticks: int
 
 
-def run_engine(scenario: Scenario, feed: Feed, progress: Callable[[float], None] = lambda _: None) -> Run:
-    """Run ``scenario`` over ``feed``; ``progress`` is told the share of the time done.
+def run_engine(
+    scenario: Scenario,
+    feed: Feed,
+    progress: Callable[[float], None] = lambda _: None,
+    observe: Callable[[tuple[Event, ...]], None] = lambda _: None,
+) -> Run:
+    """Run ``scenario`` over ``feed``; ``progress`` is told the share of the time done, ``observe`` all events.
 
-    Raises whatever went wrong inside a callback, such as InvalidInput for a row of the flow.
+    Raises whatever went wrong inside a callback, such as InvalidInput for a row of the flow, or what ``observe``
+    raised to end the run.
     """
     settings = resolved_settings(scenario.settings(), feed)
     recorder = Recorder()
@@ -71,6 +77,7 @@ def run_engine(scenario: Scenario, feed: Feed, progress: Callable[[float], None]
     def sink(events: tuple[Event, ...]) -> None:
         recorder.record(events)
         exchange.watch(events)
+        observe(events)
 
     watch = MarketWatch(feed.specs, settings)
     driver = CoreDriver(book, watch, sink)

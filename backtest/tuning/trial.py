@@ -11,11 +11,10 @@ from typing import Any
 import pyarrow as pa
 
 from backtest.conclusion import conclude
+from backtest.engine import run_engine
 from backtest.feed import Feed
-from backtest.replay import run_replay
 from backtest.scenario import Scenario
 from backtest.scenario_toml import dump_toml
-from backtest.tape import Tape
 from backtest.tuning.cells import Cells, user_cells
 from backtest.tuning.slots import Slots, cut, slot_length
 from backtest.tuning.study import Limit
@@ -85,7 +84,7 @@ type Outcome = Finished | Stopped | Refused | Failed
 class Material:
     """Hold what runs on the same data and flow share: made once, run hundreds of times with other settings."""
 
-    tape: Tape
+    feed: Feed
     span_ns: tuple[int, int]
     orders: pa.Table
     accounting: pa.Table | None
@@ -94,7 +93,7 @@ class Material:
     @classmethod
     def of(cls, feed: Feed) -> "Material":
         """Take what a trial needs out of ``feed``."""
-        return cls(Tape.of(feed), feed.span, feed.flow.orders, feed.accounting, dict(feed.input_hashes))
+        return cls(feed, feed.span, feed.flow.orders, feed.accounting, dict(feed.input_hashes))
 
 
 def material_key(scenario: Scenario) -> str:
@@ -116,7 +115,7 @@ def run_trial(job: Job, material: Material) -> Finished | Stopped | Refused:
     )
     watchdog = Watchdog(job.limits, capital)
     try:
-        run = run_replay(job.scenario, material.tape, watchdog.watch)
+        run = run_engine(job.scenario, material.feed, observe=watchdog.watch)
     except LimitBroken as broken:
         return Stopped(broken.measure, broken.figure, broken.ts, time.monotonic() - began_s)
     except InvalidInput as error:
