@@ -18,7 +18,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from backtest.scenario_values import Section, format_duration, parse_duration
 from risk.errors import InvalidInput
@@ -41,6 +41,13 @@ class Parameter(Section):
         bool, Field(description="equal factors rather than equal distances are equally likely")
     ] = False
     choices: tuple[Any, ...] = ()
+
+    @field_validator("low", "high", "step", mode="before")
+    @classmethod
+    def _no_switch(cls, given: Any) -> Any:
+        if isinstance(given, bool):
+            raise ValueError("it must be a number or a duration; a switch takes choices = [true, false]")
+        return given
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -210,6 +217,4 @@ def _untagged(found: dict[str, Any]) -> Any:
 def _number(value: Any) -> Decimal:
     if isinstance(value, str):
         return Decimal(parse_duration(value)) / _MS
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise ValueError(f"{value!r} is neither a number nor a duration")
     return Decimal(value)
