@@ -153,9 +153,10 @@ def refile_cross(core: Core, user: User) -> None:
 
 def file_stale(core: Core) -> None:
     """Give the scan the slack of every cross account that has changed."""
-    for name in sorted(core.stale_accounts):
-        _file_cross(core, core.users[name])
-    core.stale_accounts.clear()
+    if core.stale_accounts:
+        for name in sorted(core.stale_accounts):
+            _file_cross(core, core.users[name])
+        core.stale_accounts.clear()
 
 
 def _file_cross(core: Core, user: User) -> None:

@@ -56,6 +56,7 @@ from risk.state import Position, SymbolState
 from risk.watch import Bands
 
 INFINITY = float("inf")
+_NUDGE = 1 - 1e-12  # by more than float arithmetic is off, by less than any price step
 
 
 class Book:
@@ -187,16 +188,16 @@ class Book:
         """Tell the shell which market of ``symbol`` is quiet: while inside, nothing could follow from it."""
         core = self._core
         state = core.symbol(symbol)
-        sets = (
-            core.index.band(symbol),
-            core.account_index.band(symbol),
-            core.mark_triggers.band(symbol),
-            self._exposure_band(state),
-            self._loss_band(state),
-        )
+        low, high = self._house_band(state)
+        for index in (core.index, core.account_index, core.mark_triggers):
+            below, above = index.band(symbol)
+            if below > low:
+                low = below
+            if above < high:
+                high = above
         return Bands(
-            mark_low=max(low for low, _ in sets),
-            mark_high=min(high for _, high in sets),
+            mark_low=low,
+            mark_high=high,
             ask_low=core.ask_triggers.band(symbol)[0],
             bid_high=core.bid_triggers.band(symbol)[1],
             quarantined=state.guard.quarantined,
@@ -212,37 +213,40 @@ class Book:
         self._core.narrowed.clear()
         return names
 
-    def _exposure_band(self, state: SymbolState) -> tuple[float, float]:
-        """Return the marks at which a symbol's |net exposure| reaches the next edge of a mode or hedge row."""
-        size = abs(float(state.net_size))
-        if not size:
-            return -INFINITY, INFINITY
-        edges = self._edges[state.spec.symbol]
-        at = bisect_right(edges, float(abs(state.exposure)))
-        low = edges[at - 1] / size if at else -INFINITY
-        high = edges[at] / size if at < len(edges) else INFINITY
-        return low * (1 - 1e-12), high * (1 - 1e-12)
+    def _house_band(self, state: SymbolState) -> tuple[float, float]:
+        """Return the marks at which a symbol's exposure or its result reaches the house's next limit.
 
-    def _loss_band(self, state: SymbolState) -> tuple[float, float]:
-        """Return the marks at which the house could reach the next limit of the day's loss."""
-        ration = self._core.loss_ration
-        if ration is None or not state.net_size:
+        That is the next edge of a mode or a hedge row for |net exposure|, and the next limit of the day's loss.
+        """
+        if not state.net_size:
             return -INFINITY, INFINITY
-        reach = float(ration / abs(state.net_size)) * (1 - 1e-12)
-        mark = float(state.mark)
-        return (-INFINITY, mark + reach) if state.net_size > 0 else (mark - reach, INFINITY)
+        size, mark = float(state.net_size), float(state.mark)
+        coins = abs(size)
+        edges = self._edges[state.spec.symbol]
+        at = bisect_right(edges, abs(float(state.exposure)))
+        low = edges[at - 1] / coins * _NUDGE if at else -INFINITY
+        high = edges[at] / coins * _NUDGE if at < len(edges) else INFINITY
+        ration = self._core.loss_ration
+        if ration is None:
+            return low, high
+        reach = float(ration) / coins * _NUDGE
+        return (low, min(high, mark + reach)) if size > 0 else (max(low, mark - reach), high)
 
     def next_timer_ns(self) -> int | None:
         """Return when a ``TimerFired`` is needed even if nothing else happens; None without need."""
         core = self._core
-        times = [core.breaker.ends_ns]
-        unreachable = None if core.unreachable_told else core.channel.unreachable_ns(core.risk)
-        times += [due for due in (core.hedger.next_due_ns(), unreachable) if due is not None]
+        due = [core.breaker.ends_ns]
+        hedging = core.hedger.next_due_ns()
+        if hedging is not None:
+            due.append(hedging)
+        unreachable = core.channel.unreachable_ns(core.risk)
+        if unreachable is not None and not core.unreachable_told:
+            due.append(unreachable)
         if core.liquidation_retries:
-            times.append(core.liquidation_retries[0][0])
+            due.append(core.liquidation_retries[0][0])
         if core.expiries:
-            times.append(core.expiries[0][0])
-        return max(core.now, min(times))
+            due.append(core.expiries[0][0])
+        return max(core.now, min(due))
 
     @property
     def balances(self) -> dict[str, Decimal]:

@@ -26,8 +26,10 @@ def sweep(core: Core) -> None:
 
     A suspect is looked at again only when something was closed meanwhile, so the loop ends.
     """
-    confirmed: set[int | str] = set()
     file_stale(core)
+    if not core.touched:
+        return
+    confirmed: set[int | str] = set()
     while core.touched:
         symbols = sorted(core.touched)
         core.touched.clear()

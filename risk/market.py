@@ -1,5 +1,6 @@
 """What the core knows of a symbol (``SymbolSpec``) and of its market at one moment (``SymbolView``)."""
 
+from dataclasses import field
 from decimal import Decimal
 
 from risk.margin import MarginTiers
@@ -19,11 +20,11 @@ class SymbolSpec:
     taker_fee_rate: Decimal = Decimal("0.00045")
     maker_fee_rate: Decimal = Decimal("0.00015")
     min_notional: Decimal = Decimal(10)
+    lot: Decimal = field(init=False, repr=False, compare=False)  # the smallest size step, in base coin
 
-    @property
-    def lot(self) -> Decimal:
-        """Return the smallest size step in base coin."""
-        return Decimal(1).scaleb(-self.size_decimals)
+    def __post_init__(self) -> None:
+        """Work the lot out once: every order is measured in it."""
+        object.__setattr__(self, "lot", Decimal(1).scaleb(-self.size_decimals))
 
     def limit_on_grid(self, price: Decimal, side: int) -> Decimal:
         """Round a limit price to Hyperliquid's grid, away from the market: down for a buy, up for a sell.

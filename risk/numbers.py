@@ -57,4 +57,4 @@ def to_decimal(value: object, name: str) -> Decimal:
 
 def round_money(amount: Decimal) -> Decimal:
     """Round ``amount`` USDC to 6 places, half-even: once per journal entry (rulebook, units)."""
-    return amount.quantize(_MICRO, rounding=ROUND_HALF_EVEN)
+    return amount.quantize(_MICRO, ROUND_HALF_EVEN)

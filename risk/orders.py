@@ -157,6 +157,8 @@ def fire_waiting(core: Core, state: SymbolState) -> None:
         *core.ask_triggers.hit(name, float(ask)),
         *core.bid_triggers.hit(name, float(bid)),
     ]
+    if not due:
+        return
     for order in sorted((core.orders[order_id] for order_id in due), key=lambda o: o.seq):
         if order.command.order_id in core.orders and _reached(order.command, state.mark, bid, ask):
             _fire(core, order)

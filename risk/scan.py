@@ -45,24 +45,17 @@ class _Lines(NamedTuple):
     lines: tuple[tuple[float, float], ...]
 
 
-class _Reach(NamedTuple):
-    """Say what a leg can lose: slack per USDC of move, and whether by a fall or a rise of its mark."""
+def _reach(leg: _Leg) -> tuple[str, float, float, bool, bool]:
+    """Say what a leg can lose: (symbol, mark, slack per USDC of move, by a fall of the mark, by a rise).
 
-    symbol: str
-    mark: float
-    loss: float
-    falls: bool
-    rises: bool
-
-    @classmethod
-    def of(cls, leg: _Leg) -> "_Reach":
-        """Judge a leg; a one-sided one cannot lose on its winning side, where profit outgrows maintenance."""
-        symbol, net, gross, mark, rate = leg
-        one_sided = abs(net) == gross and rate <= _HIGHEST_RATE
-        long = one_sided and net > 0
-        # A long's maintenance falls as it loses.
-        loss = float(gross) if long else abs(float(net)) + float(gross) * float(rate)
-        return cls(symbol, float(mark), loss, falls=long or not one_sided, rises=not long)
+    A one-sided one cannot lose on its winning side, where profit outgrows maintenance.
+    """
+    symbol, net, gross, mark, rate = leg
+    one_sided = abs(net) == gross and rate <= _HIGHEST_RATE
+    if one_sided and net > 0:
+        return symbol, float(mark), float(gross), True, False  # a long's maintenance falls as it loses
+    loss = abs(float(net)) + float(gross) * float(rate)
+    return symbol, float(mark), loss, not one_sided, True
 
 
 class LiquidationIndex:
@@ -131,16 +124,16 @@ class LiquidationIndex:
             return
         self.drop_cross(user)
         self._cross_put[user] = put
-        reaches = [_Reach.of(leg) for leg in legs]
+        reaches = [_reach(leg) for leg in legs]
         usable = float(slack) * (1.0 - _ROUNDING) - _LEG_ROUNDING * len(legs)
         width = -math.inf
         if reaches and usable > 0.0:
-            width = usable / sum(reach.loss * reach.mark for reach in reaches) * (1.0 - _ROUNDING)
-        for reach in reaches:
-            if reach.falls:
-                self._cross.add_below(reach.symbol, reach.mark - width * reach.mark, user)
-            if reach.rises:
-                self._cross.add_above(reach.symbol, reach.mark + width * reach.mark, user)
+            width = usable / sum([loss * mark for _, mark, loss, _, _ in reaches]) * (1.0 - _ROUNDING)
+        for symbol, mark, _, falls, rises in reaches:
+            if falls:
+                self._cross.add_below(symbol, mark - width * mark, user)
+            if rises:
+                self._cross.add_above(symbol, mark + width * mark, user)
 
     def __contains__(self, user: str) -> bool:
         """Say whether a cross account is filed."""
@@ -177,7 +170,8 @@ class LiquidationIndex:
 
     def candidates(self, symbol: str, mark: float) -> tuple[list[int], list[str]]:
         """Return the isolated positions and cross users that could be under water at ``mark``, ascending."""
-        return sorted(self._isolated.hit(symbol, mark)), sorted(set(self._cross.hit(symbol, mark)))
+        isolated, cross = self._isolated.hit(symbol, mark), self._cross.hit(symbol, mark)
+        return (sorted(isolated), sorted(set(cross))) if isolated or cross else ([], [])
 
     def band(self, symbol: str) -> tuple[float, float]:
         """Return (low, high): at a mark strictly between them there are no candidates."""
