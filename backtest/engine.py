@@ -2,10 +2,11 @@
 
 import gc
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,7 @@ from backtest.exchange import SimulatedExchange
 from backtest.feed import Feed, Tick
 from backtest.recorder import Recorder
 from backtest.scenario import Scenario
+from backtest.tape import MARKS
 from risk.book import Book
 from risk.events import Event
 from risk.inputs import HlAccount, SnapshotRequested
@@ -44,7 +46,6 @@ VENUE_BALANCE = 1e12  # USDC: the core keeps the margin of both accounts, Nautil
 MARK_INTERVAL_NS = 3 * SECOND_NS  # at which Hyperliquid's marks move, and the sanity limit is meant
 MAX_SANITY_LIMIT = Decimal("0.5")
 SILENCE_RESOLUTIONS = 2
-MARKS = pa.schema([("ts", pa.int64()), ("symbol", pa.string()), ("mark", pa.float64())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def run_engine(
     for strategy in _strategies(scenario, feed, driver, failures):
         engine.add_strategy(strategy)
     try:
-        with _patient_collector():
+        with patient_collector():
             for start, end in feed.slices():
                 market, others = feed.load(start, end)
                 marks.add(market)
@@ -101,26 +102,38 @@ def run_engine(
             failures.reraise()
     finally:
         engine.dispose()
-    # Past the driver: the venues are closed, and what the book might still ask of them comes too late.
-    last = watch.flush(feed.span[1])
-    recorder.record(book.handle(SnapshotRequested(feed.span[1]), last.views if last else ()))
+    recorder.record(last_snapshot(book, watch, feed.span[1]))
     recorder.add_table("marks", marks.table())
     return Run(recorder, book, ticks)
 
 
-def resolved_settings(settings: Settings, feed: Feed) -> Settings:
-    """Return ``settings`` with the limits that depend on the resolution of the data (rulebook §1, §6).
+def last_snapshot(book: Book, watch: MarketWatch, end_ns: int) -> tuple[Event, ...]:
+    """Take the house's state at the end of a run.
+
+    Past the driver: the venues are closed, and what the book might still ask of them comes too late.
+    """
+    last = watch.flush(end_ns)
+    return book.handle(SnapshotRequested(end_ns), last.views if last else ())
+
+
+class _Resolved(Protocol):
+    @property
+    def resolution_ns(self) -> Mapping[str, int]: ...
+
+
+def resolved_settings(settings: Settings, data: _Resolved) -> Settings:
+    """Return ``settings`` with the limits that depend on the resolution of ``data`` (rulebook §1, §6).
 
     Silence: twice the resolution. Price sanity: the limit is meant for marks every three seconds; prices
     spread with the square root of time, so it grows with that, up to a half.
     """
     limit = settings.risk.price_sanity_limit
-    silence = {symbol: SILENCE_RESOLUTIONS * ns for symbol, ns in feed.resolution_ns.items()}
+    silence = {symbol: SILENCE_RESOLUTIONS * ns for symbol, ns in data.resolution_ns.items()}
     sanity = {
         symbol: max(
             limit, min(MAX_SANITY_LIMIT, limit * Decimal(str(round(math.sqrt(ns / MARK_INTERVAL_NS), 6))))
         )
-        for symbol, ns in feed.resolution_ns.items()
+        for symbol, ns in data.resolution_ns.items()
     }
     return Settings(settings.routing, settings.risk, silence, sanity)
 
@@ -227,7 +240,7 @@ class _Marks:
 
 
 @contextmanager
-def _patient_collector() -> Iterator[None]:
+def patient_collector() -> Iterator[None]:
     """Keep the garbage collector out of a run, whose objects go by reference count: it makes next to no cycles."""
     gc.disable()
     try:
