@@ -116,6 +116,12 @@ def data(context: typer.Context) -> None:
     _run_sub_app("data.cli", context)
 
 
+@app.command(context_settings=_PASS_ON)
+def tune(context: typer.Context) -> None:
+    """Search a scenario's settings for the best, and find out how sure that is."""
+    _run_sub_app("backtest.tuning.cli", context)
+
+
 @app.command(epilog=f"Example: {PROGRAM} compare runs/flow-2023-1 runs/flow-2023-2")
 def compare(
     directories: Annotated[
