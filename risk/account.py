@@ -169,7 +169,7 @@ def _file_cross(core: Core, user: User) -> None:
     for symbol in sorted(user.legs):
         leg, state = user.legs[symbol], core.symbols[symbol]
         slack += _leg_result(state, leg) - _leg_maintenance(user, state, leg)
-        legs.append((symbol, leg.net_size, leg.gross_size, state.mark, state.spec.tiers.rates[-1]))
+        legs.append((symbol, leg.net_size, leg.gross_size, state.mark_float, state.spec.tiers.max_rate))
     core.index.put_cross(user.name, slack, legs)
     core.touched.update(user.legs)
 

@@ -220,7 +220,7 @@ class Book:
         """
         if not state.net_size:
             return -INFINITY, INFINITY
-        size, mark = float(state.net_size), float(state.mark)
+        size, mark = float(state.net_size), state.mark_float
         coins = abs(size)
         edges = self._edges[state.spec.symbol]
         at = bisect_right(edges, abs(float(state.exposure)))

@@ -188,26 +188,27 @@ class Core:
 
         On the trading account what users still owe in funding has already left at Hyperliquid.
         """
+        journal = HL_HEDGE if account is HlAccount.HEDGE else HL_TRADING
+        return self.account_unrealised(account) - self.ledger.balances[journal]
+
+    def account_unrealised(self, account: HlAccount) -> Decimal:
+        """Sum the unrealised results of one of our HL accounts, and what users owe in funding on the trading one."""
+        total = ZERO
         if account is HlAccount.HEDGE:
-            open_profit = sum((s.mark * s.hedge_size - s.hedge_cost for s in self.symbols.values()), ZERO)
-            return open_profit - self.ledger.balances[HL_HEDGE]
-        open_profit = sum(
-            (
-                s.mark * s.hl_size - s.hl_cost - (s.funding_index * s.hl_size - s.hl_indexed)
-                for s in self.symbols.values()
-                if s.hl_size or s.hl_cost or s.hl_indexed
-            ),
-            ZERO,
-        )
-        return open_profit - self.ledger.balances[HL_TRADING]
+            for s in self.symbols.values():
+                if s.hedge_size:
+                    total += s.mark * s.hedge_size - s.hedge_cost
+            return total
+        for s in self.symbols.values():
+            if s.hl_size or s.hl_cost or s.hl_indexed:
+                total += s.mark * s.hl_size - s.hl_cost - (s.funding_index * s.hl_size - s.hl_indexed)
+        return total
 
     def account_maintenance(self, account: HlAccount) -> Decimal:
         """Sum the maintenance margin of one of our HL accounts (cross)."""
-        return sum(
-            (
-                s.spec.tiers.maintenance(abs(size) * s.mark)
-                for s in self.symbols.values()
-                if (size := self.venue_size(account, s))
-            ),
-            ZERO,
-        )
+        total = ZERO
+        for s in self.symbols.values():
+            size = self.venue_size(account, s)
+            if size:
+                total += s.spec.tiers.maintenance(abs(size) * s.mark)
+        return total

@@ -25,15 +25,14 @@ from risk.state import SymbolState
 
 def take_view(core: Core, view: SymbolView) -> None:
     """Take a symbol's view in: judge the mark, then let exposure and results follow the last valid one (§6)."""
-    state = core.symbol(view.symbol)
+    state = core.symbols[view.symbol]
     risk = core.risk
-    limit = core.settings.sanity_limit.get(view.symbol, risk.price_sanity_limit)
     if state.view is None:
         state.guard = PriceGuard(view.prev_mark)
     state.seen_ns = max(state.seen_ns, view.seen_ns)
-    received = view.mark_seq != state.mark_seq
-    if received:
+    if view.mark_seq != state.mark_seq:
         state.mark_seq = view.mark_seq
+        limit = core.settings.sanity_limit.get(view.symbol, risk.price_sanity_limit)
         if state.guard.update(view.mark, view.prev_mark, limit, risk.price_sanity_updates):
             now = "OPEN" if state.guard.quarantined else "CLOSED"
             core.guard_changed("PRICE_SANITY", view.symbol, now, view.mark)
@@ -53,6 +52,7 @@ def take_view(core: Core, view: SymbolView) -> None:
     state.view = view
     if state.mark != state.guard.valid_mark:
         state.mark = state.guard.valid_mark
+        state.mark_float = float(state.mark)
         core.revalue(state)
         core.touched.add(view.symbol)
         core.marks_moved.add(view.symbol)

@@ -22,6 +22,7 @@ from risk.numbers import round_money
 from risk.scan import CrossLeg
 from risk.state import Purpose, VenueOrder
 
+_INFINITE = Decimal("Infinity")
 JOURNAL_ACCOUNT = {HlAccount.TRADING: HL_TRADING, HlAccount.HEDGE: HL_HEDGE}
 
 
@@ -35,7 +36,7 @@ def watch_accounts(core: Core) -> None:
     """Look at those of our accounts that the input in hand could have brought to their next limit."""
     due = core.accounts_touched
     for name in core.marks_moved:
-        due.update(map(HlAccount, core.account_index.candidates(name, float(core.symbols[name].mark))[1]))
+        due.update(map(HlAccount, core.account_index.candidates(name, core.symbols[name].mark_float)[1]))
     if due:
         for account in HlAccount:
             if account in due:
@@ -51,11 +52,12 @@ def watch_account(core: Core, account: HlAccount) -> None:
         core.account_index.drop_cross(account)
         _set_level(core, account, "NORMAL", ZERO)
         return
-    equity = core.account_equity(account)
+    unrealised = core.account_unrealised(account)
+    equity = unrealised - core.ledger.balances[JOURNAL_ACCOUNT[account]]
     if equity < risk.margin_ratio_topup * maintenance:
         equity += _top_up(core, account, risk.margin_ratio_normal * maintenance - equity)
     critical = risk.hedge_ratio_critical if account is HlAccount.HEDGE else risk.trading_ratio_critical
-    room = _loss_room(core, account)
+    room = _loss_room(core, unrealised) if account is HlAccount.HEDGE else _INFINITE
     if equity <= maintenance:
         level = "UNDER_WATER"
         step = None
@@ -71,22 +73,17 @@ def watch_account(core: Core, account: HlAccount) -> None:
     _file(core, account, equity - step * maintenance if step else ZERO, room, step or Decimal(1))
 
 
-def _loss_room(core: Core, account: HlAccount) -> Decimal:
+def _loss_room(core: Core, unrealised: Decimal) -> Decimal:
     """Return how much more the hedges may lose before their loss exceeds half of the account's margin (§6)."""
-    if account is not HlAccount.HEDGE:
-        return Decimal("Infinity")
-    margin = -core.ledger.balances[HL_HEDGE]
-    unrealised = core.account_equity(account) - margin
-    return core.risk.hedge_loss_critical_share * margin + unrealised
+    return unrealised - core.risk.hedge_loss_critical_share * core.ledger.balances[HL_HEDGE]
 
 
 def _file(core: Core, account: HlAccount, slack: Decimal, room: Decimal, step: Decimal) -> None:
-    legs = []
+    legs, steps = [], float(step)
     for name, state in core.symbols.items():
         size = core.venue_size(account, state)
         if size:
-            rate = step * state.spec.tiers.rates[-1]
-            legs.append(CrossLeg(name, size, abs(size), state.mark, rate))
+            legs.append(CrossLeg(name, size, abs(size), state.mark_float, steps * state.spec.tiers.max_rate))
     # A loss limit already passed no longer needs watching: only the ratio can get worse.
     core.account_index.put_cross(account, min(slack, room) if room >= 0 else slack, legs)
 

@@ -37,7 +37,7 @@ def sweep(core: Core) -> None:
             state = core.symbols[name]
             if state.view is None:
                 continue
-            isolated, accounts = core.index.candidates(name, float(state.mark))
+            isolated, accounts = core.index.candidates(name, state.mark_float)
             for position_id in isolated:
                 if position_id not in confirmed:
                     confirmed.add(position_id)

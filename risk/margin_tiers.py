@@ -22,12 +22,14 @@ class MarginTiers:
 
     ``lowers`` USDC of notional (inclusive), ``leverages`` the highest allowed, ``rates`` the maintenance rate
     1 / (2 × leverage), ``deductions`` USDC, chosen so that maintenance is continuous (rulebook §4).
+    ``max_rate`` is the last and highest rate, for filters.
     """
 
     lowers: tuple[Decimal, ...]
     leverages: tuple[int, ...]
     rates: tuple[Decimal, ...]
     deductions: tuple[Decimal, ...]
+    max_rate: float
 
     @classmethod
     def of(cls, tiers: "Tiers | MarginTiers") -> "MarginTiers":
@@ -94,6 +96,7 @@ def _compile(pairs: tuple[tuple[Decimal, Decimal], ...]) -> MarginTiers:
         leverages=tuple(leverages),
         rates=tuple(1 / Decimal(2 * leverage) for leverage in leverages),
         deductions=tuple(deductions),
+        max_rate=1 / (2 * leverages[-1]),
     )
 
 

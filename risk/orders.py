@@ -153,7 +153,7 @@ def fire_waiting(core: Core, state: SymbolState) -> None:
         return
     name, ask, bid = state.spec.symbol, view.asks[0][0], view.bids[0][0]
     due = [
-        *core.mark_triggers.hit(name, float(state.mark)),
+        *core.mark_triggers.hit(name, state.mark_float),
         *core.ask_triggers.hit(name, float(ask)),
         *core.bid_triggers.hit(name, float(bid)),
     ]

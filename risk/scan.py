@@ -73,6 +73,7 @@ class LiquidationIndex:
         self._funding_room: PriceTriggers[int] = PriceTriggers()
         self._cross: PriceTriggers[str] = PriceTriggers(narrowed)
         self._cross_put: dict[str, tuple[Number, tuple[_Leg, ...], int]] = {}
+        self._cross_sides: dict[str, list[tuple[str, bool, bool]]] = {}  # where each has triggers
         self._lines: dict[str, _Lines] = {}
         self._highest_rate: dict[str, float] = {}  # of isolated positions
         self._funding_moves = 0
@@ -122,9 +123,12 @@ class LiquidationIndex:
         put = (slack, tuple(legs), self._funding_moves)
         if self._cross_put.get(user) == put:
             return
-        self.drop_cross(user)
         self._cross_put[user] = put
         reaches = [_reach(leg) for leg in legs]
+        sides = [(symbol, falls, rises) for symbol, _, _, falls, rises in reaches]
+        if self._cross_sides.get(user) != sides:
+            self._cross.remove(user)  # else each trigger is replaced below
+            self._cross_sides[user] = sides
         usable = float(slack) * (1.0 - _ROUNDING) - _LEG_ROUNDING * len(legs)
         width = -math.inf
         if reaches and usable > 0.0:
@@ -142,6 +146,7 @@ class LiquidationIndex:
     def drop_cross(self, user: str) -> None:
         """Forget a cross account; one that is not filed is no error."""
         if self._cross_put.pop(user, None) is not None:
+            del self._cross_sides[user]
             self._cross.remove(user)
 
     def funding_moved(self, symbol: str, delta: float) -> None:

@@ -191,6 +191,7 @@ class SymbolState:
     mode: RoutingMode
     view: SymbolView | None = None
     mark: Decimal = ZERO  # last valid
+    mark_float: float = 0.0  # the same, for filters
     mark_seq: int = -1
     seen_ns: int = 0
     pinned: bool = False

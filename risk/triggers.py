@@ -33,14 +33,12 @@ class _Side[Id: int | str]:
     def add(self, price: float, owner: Id) -> None:
         key = self.sign * price
         entry = (-math.nextafter(key + _KEY_NUDGE * abs(key) - self.drift, math.inf), owner)
-        heap, live = self._heap, self._live
-        live[owner] = entry
-        heappush(heap, entry)
-        if len(heap) > 2 * len(live) + 16:
-            self._heap = heap = list(live.values())
-            heapify(heap)
-        if heap[0] is entry or live.get(heap[0][1]) is not heap[0]:
-            self._find_nearest()
+        self._live[owner] = entry
+        heappush(self._heap, entry)
+        if len(self._heap) > 2 * len(self._live) + 16:
+            self._heap = list(self._live.values())
+            heapify(self._heap)
+        self._find_nearest()
 
     def remove(self, owner: Id) -> None:
         if self._live.pop(owner) is self._heap[0]:
