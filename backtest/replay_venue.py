@@ -9,7 +9,8 @@ What NautilusTrader 2.0.0rc7 does with the orders we send, found by trying and h
   the levels of ``taker_levels``, of which the last counts where several share a price; the rest is cancelled.
 - A resting order that is reached on arrival takes the quote at its price, up to the quote's size. Whenever an order
   at rest is reached, by a quote or after any command was carried out on its account, it fills at its limit, as
-  maker and up to the quote's size: first buys, then sells, by age. That comes before anybody sees the quote.
+  maker and up to the quote's size: buys, then sells, each the best price first, then the oldest. That comes before
+  anybody sees the quote.
 - Fees are exact products, rounded half-even to 8 places.
 - What is under way at the end is never heard of again.
 """
@@ -135,7 +136,7 @@ class ReplayVenue:
             return
         for side in (1, -1):
             waiting = [order for order in self.resting.get(symbol, ()) if order.side == side]
-            for order in waiting:
+            for order in sorted(waiting, key=lambda order: -order.side * order.limit):
                 best, size = _facing(quote, order)
                 if side * best <= side * order.limit:
                     self._fill(order, order.limit, min(size, order.left), maker=True)
