@@ -11,6 +11,7 @@ from risk.settings import RiskConfig, RoutingConfig, RoutingMode
 # left at the share of itself that the defaults have (500 000 of 800 000).
 _HL_RELEASE_SHARE = Decimal("0.625")
 _ZERO = Decimal(0)
+_NOTHING = Decimal(-1)
 
 
 @record
@@ -45,13 +46,18 @@ def decide(
         return RouteDecision(Source.HYPERLIQUID, forced, None)
     if mode is RoutingMode.HL_MODE:
         return RouteDecision(Source.HYPERLIQUID, RouteReason.HL_MODE, None)
-    betting = mode is RoutingMode.BETTING_MODE
-    threshold = config.betting_threshold if betting else config.normal_threshold
-    if reserve_state(state.reserve, risk) is ReserveState.HALVED:
-        threshold /= 2
+    threshold = size_limit(mode, config, risk, state.reserve)
     if notional <= threshold:
         return RouteDecision(Source.INTERNAL, RouteReason.WITHIN_THRESHOLD, threshold)
     return RouteDecision(Source.HYPERLIQUID, RouteReason.OVER_THRESHOLD, threshold)
+
+
+def size_limit(mode: RoutingMode, config: RoutingConfig, risk: RiskConfig, reserve: Decimal) -> Decimal:
+    """Return up to which notional (USDC) an unforced opening order stays INTERNAL; below 0 in HL_MODE: none does."""
+    if mode is RoutingMode.HL_MODE:
+        return _NOTHING
+    threshold = config.betting_threshold if mode is RoutingMode.BETTING_MODE else config.normal_threshold
+    return threshold / 2 if reserve_state(reserve, risk) is ReserveState.HALVED else threshold
 
 
 def forced_reason(state: HouseState, risk: RiskConfig) -> RouteReason | None:
