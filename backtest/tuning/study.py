@@ -4,6 +4,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -137,7 +138,17 @@ class Study(Section):
 
     def base(self) -> Scenario:
         """Return the scenario before any setting of the space is applied."""
+        return self._base
+
+    @cached_property
+    def _base(self) -> Scenario:
         return apply_overrides(load_scenario(self.scenario), self.set)
+
+    def on(self, base: Scenario) -> Self:
+        """Return the study with ``base`` for its scenario, so that no file is read for it any more."""
+        found = self.model_copy()
+        found.__dict__["_base"] = base
+        return found
 
     def searched(self, values: Mapping[str, Any]) -> Scenario:
         """Return the scenario of a trial: the settings tried, on the time and the users that are searched."""
