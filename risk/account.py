@@ -93,7 +93,10 @@ def cross_maintenance(core: Core, user: User) -> Decimal:
 
 def cross_initial(core: Core, user: User) -> Decimal:
     """Sum the initial margin of a user's cross positions at mark."""
-    return sum((p.size * core.symbols[p.symbol].mark / p.leverage for p in user.cross.values()), ZERO)
+    symbols, total = core.symbols, ZERO
+    for p in user.cross.values():
+        total += p.size * symbols[p.symbol].mark / p.leverage
+    return total
 
 
 def free_collateral(core: Core, user: User) -> Decimal:

@@ -53,7 +53,10 @@ from risk.modes import review_mode, set_mode
 from risk.routing import exposure_edges as mode_edges
 from risk.settings import Settings
 from risk.state import Position, SymbolState
+from risk.triggers import Side
 from risk.watch import Bands
+
+type AnySide = Side[int] | Side[str]
 
 INFINITY = float("inf")
 _NUDGE = 1 - 1e-12  # by more than float arithmetic is off, by less than any price step
@@ -73,6 +76,7 @@ class Book:
         self._core.ledger.open_books(opened_ns, settings.risk)
         self._core.breaker.check(opened_ns, ZERO, settings.risk)
         self._edges = {name: _edges_of(settings, name) for name in self._core.symbols}
+        self._triggers = {name: _triggers_of(self._core, name) for name in self._core.symbols}
         self._handlers: dict[type, Callable[[Any], None]] = {
             MarketUpdated: self._market_updated,
             OrderSubmitted: lambda i: orders.submit(self._core, i),
@@ -189,20 +193,14 @@ class Book:
         core = self._core
         state = core.symbol(symbol)
         low, high = self._house_band(state)
-        for index in (core.index, core.account_index, core.mark_triggers):
-            below, above = index.band(symbol)
-            if below > low:
-                low = below
-            if above < high:
-                high = above
-        return Bands(
-            mark_low=low,
-            mark_high=high,
-            ask_low=core.ask_triggers.band(symbol)[0],
-            bid_high=core.bid_triggers.band(symbol)[1],
-            quarantined=state.guard.quarantined,
-            range_open=state.range_guard.open,
-        )
+        ask, bid, on_mark = self._triggers[symbol]
+        for below, above in on_mark:
+            if below.nearest > low:
+                low = below.nearest
+            if above.nearest < high:
+                high = above.nearest
+        guard, range_guard = state.guard, state.range_guard
+        return Bands(low, high, ask.nearest, bid.nearest, guard.quarantined, range_guard.open)
 
     def take_narrowed(self) -> list[str]:
         """Return, sorted and once, the symbols whose bands may have become narrower since the last call.
@@ -273,6 +271,19 @@ class Book:
     def digest(self) -> str:
         """Return the hash of the whole state: equal books have equal digests, on any machine."""
         return state_digest(self._core)
+
+
+def _triggers_of(core: Core, symbol: str) -> tuple[AnySide, AnySide, tuple[tuple[AnySide, AnySide], ...]]:
+    """Return what the asks, the bids, and the marks of a symbol could trigger, the last BELOW and ABOVE."""
+    below, above, cross_below, cross_above = core.index.sides(symbol)
+    _, _, account_below, account_above = core.account_index.sides(symbol)
+    on_mark = (
+        (below, above),
+        (cross_below, cross_above),
+        (account_below, account_above),
+        core.mark_triggers.sides(symbol),
+    )
+    return core.ask_triggers.sides(symbol)[0], core.bid_triggers.sides(symbol)[1], on_mark
 
 
 def _edges_of(settings: Settings, symbol: str) -> list[float]:

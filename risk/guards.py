@@ -96,7 +96,7 @@ class RangeGuard:
 class DailyLossBreaker:
     """Add up the house's INTERNAL loss of the UTC day and, beyond the limit, stop internalising (§6)."""
 
-    __slots__ = ("_alerted", "_day", "_realised", "_unrealised_at_start", "open")
+    __slots__ = ("_alerted", "_day", "_realised", "_unrealised_at_start", "ends_ns", "open")
 
     def __init__(self, ts: int = 0, unrealised: Decimal = _ZERO) -> None:
         """Start in the day of ``ts`` with the users' INTERNAL unrealised PnL in USDC."""
@@ -104,15 +104,13 @@ class DailyLossBreaker:
 
     def _start_day(self, ts: int, unrealised: Decimal) -> None:
         self._day = ts // DAY_NS
+        self.ends_ns = (
+            self._day + 1
+        ) * DAY_NS  # 00:00 UTC, when ``check`` has to measure the next day's start
         self._realised = _ZERO
         self._unrealised_at_start = unrealised
         self._alerted = False
         self.open = False
-
-    @property
-    def ends_ns(self) -> int:
-        """Return the end of the day, 00:00 UTC, when ``check`` has to measure the next day's start."""
-        return (self._day + 1) * DAY_NS
 
     def realised(self, user_pnl: Decimal) -> None:
         """Add the price PnL of a users' INTERNAL close, as collected, in USDC (+ the user gained).
@@ -127,10 +125,15 @@ class DailyLossBreaker:
 
     def room(self, unrealised: Decimal, risk: RiskConfig) -> Decimal | None:
         """Give how much more USDC the house may lose before ``check`` has something to tell; None: no limit left."""
-        limits = [] if self._alerted else [risk.daily_loss_alert]
-        if not self.open:
-            limits.append(risk.daily_loss_breaker)
-        return min(limits) - self.loss(unrealised) if limits else None
+        if self.open:
+            if self._alerted:
+                return None
+            limit = risk.daily_loss_alert
+        elif self._alerted:
+            limit = risk.daily_loss_breaker
+        else:
+            limit = min(risk.daily_loss_alert, risk.daily_loss_breaker)
+        return limit - self.loss(unrealised)
 
     def check(self, ts: int, unrealised: Decimal, risk: RiskConfig) -> tuple[LossChange, ...]:
         """Start a new day if one began, then judge the loss; each change is told once per day."""

@@ -78,7 +78,9 @@ class Hedger:
         Where nothing stands and the exposure is well below the hedge table nothing can follow, so no one need
         be woken for it.
         """
-        state = self._symbols.setdefault(symbol, _SymbolState())
+        state = self._symbols.get(symbol)
+        if state is None:
+            state = self._symbols[symbol] = _SymbolState()
         first_ns = state.first_change_ns
         if first_ns is None or (state.unnoticed and ts >= self._settled_ns(state, first_ns)):
             state.first_change_ns = ts
@@ -119,8 +121,10 @@ class Hedger:
             newly_short = is_short and not state.uncovered
             state.uncovered = is_short
             ratio = hedge_ratio(state.tier, self.risk)
-            size = allocation.covered[symbol] / line.mark if is_short else ratio * abs(line.net_size)
-            target = _sign(line.net_size) * (size // line.lot * line.lot) + _ZERO  # + 0: never −0
+            target = _ZERO
+            if ratio:
+                size = allocation.covered[symbol] / line.mark if is_short else ratio * abs(line.net_size)
+                target = _sign(line.net_size) * (size // line.lot * line.lot) + _ZERO  # + 0: never −0
             order = self._order_size(ts, symbol, line, target, budget, may_increase)
             if order or newly_short:
                 leverage = min(allocation.leverage, line.max_leverage)
@@ -211,7 +215,9 @@ class Hedger:
 
     def _wanted(self, symbol: str, line: HedgeLine) -> Decimal:
         """Move the symbol to its row of the hedge table and give the notional to hedge."""
-        state = self._symbols.setdefault(symbol, _SymbolState())
+        state = self._symbols.get(symbol)
+        if state is None:
+            state = self._symbols[symbol] = _SymbolState()
         exposure = abs(line.net_size) * line.mark
         state.tier = hedge_tier(exposure, state.tier, self.risk)
         return hedge_ratio(state.tier, self.risk) * exposure

@@ -61,7 +61,10 @@ def hedge_tier(exposure_abs: Decimal, current_tier: int, risk: RiskConfig) -> in
     Upwards a row is entered at its lower edge; downwards it is left at ``hedge_tier_release`` of that edge.
     """
     tiers = risk.hedge_tiers
-    reached = sum(exposure_abs >= tier.lower for tier in tiers)
+    reached = 0
+    for tier in tiers:
+        if exposure_abs >= tier.lower:
+            reached += 1
     row = min(current_tier, len(tiers))
     while row > reached and exposure_abs <= tiers[row - 1].lower * risk.hedge_tier_release:
         row -= 1
@@ -96,14 +99,15 @@ def allocate(
     ladder's highest, per symbol at most to ``max_leverages``. If even that is too little, the largest
     notional is served first, ties by symbol.
     """
-    highest = max(step.leverage for step in risk.hedge_leverage)
-    leverage = ladder_leverage(sum(wanted.values(), _ZERO), risk)
-    while leverage < highest and _margin(wanted, max_leverages, leverage) > equity:
+    covered = dict.fromkeys(wanted, _ZERO)
+    hedged = {symbol: notional for symbol, notional in wanted.items() if notional}
+    highest = max([step.leverage for step in risk.hedge_leverage])
+    leverage = ladder_leverage(sum(hedged.values(), _ZERO), risk)
+    while leverage < highest and _margin(hedged, max_leverages, leverage) > equity:
         leverage += 1
-    covered: dict[str, Decimal] = {}
     uncovered = []
     left = max(equity, _ZERO)
-    for symbol in sorted(wanted, key=lambda name: (-wanted[name], name)):
+    for symbol in sorted(hedged, key=lambda name: (-hedged[name], name)):
         symbol_leverage = min(leverage, max_leverages[symbol])
         covered[symbol] = min(wanted[symbol], left * symbol_leverage)
         left -= covered[symbol] / symbol_leverage

@@ -18,13 +18,10 @@ def review_mode(core: Core, state: SymbolState) -> None:
         state.hedge_forced = False
         if not _switches(core, state) and config.routing_mode is not state.mode:
             change_mode(core, state, config.routing_mode, "AUTO", "hedger")
-    wanted = auto_mode(
-        state.recommended or state.mode if not _switches(core, state) else state.mode,
-        abs(state.exposure),
-        config,
-        core.risk,
-    )
-    if _switches(core, state):
+    switches = _switches(core, state)
+    current = state.mode if switches or state.recommended is None else state.recommended
+    wanted = auto_mode(current, abs(state.exposure), config, core.risk)
+    if switches:
         state.recommended = wanted
         if wanted is not state.mode:
             change_mode(core, state, wanted, "AUTO", "")

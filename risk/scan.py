@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from risk.margin_tiers import MarginTiers
-from risk.triggers import PriceTriggers
+from risk.triggers import PriceTriggers, Side
 
 _ROUNDING = 1e-12  # relative: wider than the float arithmetic below can be off
 # Settling funding rounds each payment to 6 places: at most half a micro-dollar per position.
@@ -74,6 +74,7 @@ class LiquidationIndex:
         self._cross: PriceTriggers[str] = PriceTriggers(narrowed)
         self._cross_put: dict[str, tuple[Number, tuple[_Leg, ...], int]] = {}
         self._cross_sides: dict[str, list[tuple[str, bool, bool]]] = {}  # where each has triggers
+        self._sides: dict[str, tuple[Side[int], Side[int], Side[str], Side[str]]] = {}
         self._lines: dict[str, _Lines] = {}
         self._highest_rate: dict[str, float] = {}  # of isolated positions
         self._funding_moves = 0
@@ -175,14 +176,22 @@ class LiquidationIndex:
 
     def candidates(self, symbol: str, mark: float) -> tuple[list[int], list[str]]:
         """Return the isolated positions and cross users that could be under water at ``mark``, ascending."""
-        isolated, cross = self._isolated.hit(symbol, mark), self._cross.hit(symbol, mark)
-        return (sorted(isolated), sorted(set(cross))) if isolated or cross else ([], [])
+        below, above, cross_below, cross_above = self.sides(symbol)
+        if below.nearest < mark < above.nearest and cross_below.nearest < mark < cross_above.nearest:
+            return [], []
+        return sorted(self._isolated.hit(symbol, mark)), sorted(set(self._cross.hit(symbol, mark)))
 
     def band(self, symbol: str) -> tuple[float, float]:
         """Return (low, high): at a mark strictly between them there are no candidates."""
-        isolated_low, isolated_high = self._isolated.band(symbol)
-        cross_low, cross_high = self._cross.band(symbol)
-        return max(isolated_low, cross_low), min(isolated_high, cross_high)
+        below, above, cross_below, cross_above = self.sides(symbol)
+        return max(below.nearest, cross_below.nearest), min(above.nearest, cross_above.nearest)
+
+    def sides(self, symbol: str) -> tuple[Side[int], Side[int], Side[str], Side[str]]:
+        """Return a symbol's triggers, isolated and cross, each BELOW and ABOVE: they are the same for ever."""
+        sides = self._sides.get(symbol)
+        if sides is None:
+            sides = self._sides[symbol] = (*self._isolated.sides(symbol), *self._cross.sides(symbol))
+        return sides
 
     def _lines_of(self, symbol: str, tiers: MarginTiers) -> tuple[tuple[float, float], ...]:
         known = self._lines.get(symbol)

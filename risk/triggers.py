@@ -9,7 +9,7 @@ from risk.errors import InvalidInput
 _KEY_NUDGE = 1e-12
 
 
-class _Side[Id: int | str]:
+class Side[Id: int | str]:
     """Hold one symbol's triggers of one direction, on an axis where each fires at or below its key.
 
     ``sign`` is +1 for BELOW and −1 for ABOVE, whose prices are negated: one rule serves both. Keys are stored
@@ -31,6 +31,7 @@ class _Side[Id: int | str]:
         self.nearest = -sign * math.inf
 
     def add(self, price: float, owner: Id) -> None:
+        """File a trigger, in place of the one its owner had."""
         key = self.sign * price
         entry = (-math.nextafter(key + _KEY_NUDGE * abs(key) - self.drift, math.inf), owner)
         self._live[owner] = entry
@@ -41,15 +42,18 @@ class _Side[Id: int | str]:
         self._find_nearest()
 
     def remove(self, owner: Id) -> None:
+        """Drop the trigger of an owner that has one."""
         if self._live.pop(owner) is self._heap[0]:
             self._find_nearest()
 
     def shift(self, delta: float) -> None:
+        """Move all triggers by that many USDC per coin."""
         signed = self.sign * delta
         self.drift = math.nextafter(self.drift + signed + _KEY_NUDGE * abs(signed), math.inf)
         self._find_nearest()
 
     def hit(self, price: float) -> list[Id]:
+        """Return the owners of the triggers that fire at ``price``, in no order."""
         least = -math.nextafter(self.sign * price - self.drift, -math.inf)
         heap, live = self._heap, self._live
         found = []
@@ -80,8 +84,8 @@ class PriceTriggers[Id: int | str]:
 
     def __init__(self, narrowed: set[str] | None = None) -> None:
         self._narrowed: set[str] = set() if narrowed is None else narrowed
-        self._sides: dict[str, tuple[_Side[Id], _Side[Id]]] = {}  # symbol → BELOW, ABOVE
-        self._filed: dict[Id, tuple[_Side[Id], ...]] = {}
+        self._sides: dict[str, tuple[Side[Id], Side[Id]]] = {}  # symbol → BELOW, ABOVE
+        self._filed: dict[Id, tuple[Side[Id], ...]] = {}
 
     def __contains__(self, owner: Id) -> bool:
         return owner in self._filed
@@ -89,12 +93,12 @@ class PriceTriggers[Id: int | str]:
     def add_below(self, symbol: str, price: float, owner: Id) -> None:
         """File a trigger that fires when the price is at most ``price``; raises InvalidInput for NaN."""
         self._narrowed.add(symbol)
-        self._file(self._sides_of(symbol)[0], price, owner)
+        self._file(self.sides(symbol)[0], price, owner)
 
     def add_above(self, symbol: str, price: float, owner: Id) -> None:
         """File a trigger that fires when the price is at least ``price``; raises InvalidInput for NaN."""
         self._narrowed.add(symbol)
-        self._file(self._sides_of(symbol)[1], price, owner)
+        self._file(self.sides(symbol)[1], price, owner)
 
     def remove(self, owner: Id) -> None:
         """Drop all triggers of ``owner``; an id that has none is no error."""
@@ -118,16 +122,17 @@ class PriceTriggers[Id: int | str]:
         if not (math.isfinite(below) and math.isfinite(above)):
             raise InvalidInput(f"drift of {symbol} was {below}, {above}; both must be finite")
         self._narrowed.add(symbol)
-        for side, delta in zip(self._sides_of(symbol), (below, above), strict=True):
+        for side, delta in zip(self.sides(symbol), (below, above), strict=True):
             side.shift(delta)
 
-    def _sides_of(self, symbol: str) -> tuple[_Side[Id], _Side[Id]]:
+    def sides(self, symbol: str) -> tuple[Side[Id], Side[Id]]:
+        """Return a symbol's triggers, BELOW and ABOVE, for who asks often: they are the same two for ever."""
         sides = self._sides.get(symbol)
         if sides is None:
-            sides = self._sides[symbol] = (_Side(+1), _Side(-1))
+            sides = self._sides[symbol] = (Side(+1), Side(-1))
         return sides
 
-    def _file(self, side: _Side[Id], price: float, owner: Id) -> None:
+    def _file(self, side: Side[Id], price: float, owner: Id) -> None:
         if math.isnan(price):
             raise InvalidInput(f"trigger price of {owner!r} was nan; it must be a number")
         filed = self._filed.get(owner, ())
