@@ -6,10 +6,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from backtest.tuning.options import Options
+from backtest.tuning.options import LOCAL_RAY, Options
 
 RUN = "run"
-LOCAL = "local"
 
 
 class _StudyOrCommand(TyperGroup):
@@ -22,7 +21,7 @@ class _StudyOrCommand(TyperGroup):
         for at, arg in enumerate(args):
             value = args[at + 1] if at + 1 < len(args) else "-"
             if arg == "--ray" and value.startswith("-"):
-                args[at] = f"--ray={LOCAL}"
+                args[at] = f"--ray={LOCAL_RAY}"
         return super().parse_args(ctx, args)
 
 

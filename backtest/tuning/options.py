@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+LOCAL_RAY = "local"  # for --ray without an address
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
