@@ -25,7 +25,7 @@ _OUTAGE_HINT = ["# Times without Hyperliquid:", "# [[outages]]", '# after = "13h
 
 def dump_toml(scenario: Scenario) -> str:
     """Write ``scenario`` as TOML that loads to an equal scenario, with every default and a comment each."""
-    lines = [f"{key} = {_value(getattr(scenario, key))}" for key in ("name", "description", "seed")]
+    lines = [f"{key} = {toml_value(getattr(scenario, key))}" for key in ("name", "description", "seed")]
     for name in ("data", "flow", "routing", "risk", "venue", "report"):
         lines += ["", f"# {_TITLES[name]}"]
         if name == "routing":
@@ -44,7 +44,7 @@ def _routing(rows: dict[str, RoutingRow]) -> Iterator[str]:
     yield from _rows(whole)
     for symbol in sorted(rows.keys() - {"*"}):
         yield ""
-        yield f"[routing.{_key(symbol)}]"
+        yield f"[routing.{toml_key(symbol)}]"
         yield from _rows(rows[symbol], comments=False)
 
 
@@ -53,16 +53,18 @@ def _rows(section: Section, *, comments: bool = True) -> Iterator[str]:
     for name, field in type(section).model_fields.items():
         comment = f"  # {field.description}" if comments and field.description else ""
         if values[name] is not None:
-            yield f"{name} = {_value(values[name])}{comment}"
+            yield f"{name} = {toml_value(values[name])}{comment}"
         elif comments:
             yield f"# {name}: {field.description}"
 
 
-def _key(key: str) -> str:
+def toml_key(key: str) -> str:
+    """Write a key, quoted where TOML wants it."""
     return key if _BARE_KEY.fullmatch(key) else json.dumps(key)
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """Write a value on one line; what is None within a table is left out."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Decimal):
@@ -72,5 +74,5 @@ def _value(value: Any) -> str:
     if isinstance(value, str):
         return json.dumps(str(value), ensure_ascii=False)
     if isinstance(value, dict):
-        return f"{{ {', '.join(f'{_key(k)} = {_value(v)}' for k, v in value.items() if v is not None)} }}"
-    return f"[{', '.join(map(_value, value))}]"
+        return f"{{ {', '.join(f'{toml_key(k)} = {toml_value(v)}' for k, v in value.items() if v is not None)} }}"
+    return f"[{', '.join(map(toml_value, value))}]"

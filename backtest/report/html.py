@@ -47,20 +47,29 @@ def table(
 ) -> str:
     """Make a table of texts, numbers, or (text, value to sort by); the first columns are text.
 
-    ``red`` marks negative numbers; ``sort`` lets a click on a heading sort.
+    A third part of such a pair is the cell's CSS class: ``bad``, or ``words`` for text that may wrap. ``red``
+    marks negative numbers; ``sort`` lets a click on a heading sort.
     """
 
     def cell(i: int, value: Any) -> str:
-        text, key = (
+        text, key, *classes = (
             value
             if isinstance(value, tuple)
             else (count(value) if isinstance(value, int) else str(value), str(value))
         )
         kind = "text" if i < text_columns else "negative" if red and text.startswith("−") else ""
+        kind = " ".join(filter(None, [kind, *classes]))
         return f"<td class='{kind}' data-value='{escape(key)}'>{escape(text)}</td>"
 
+    wrapped = {
+        i
+        for row in rows
+        for i, value in enumerate(row)
+        if isinstance(value, tuple) and any("words" in kind for kind in value[2:])
+    }
     heads = "".join(
-        f"<th class='{'text' if i < text_columns else ''}'>{escape(name)}</th>" for i, name in enumerate(head)
+        f"<th class='{'text' if i < text_columns or i in wrapped else ''}'>{escape(name)}</th>"
+        for i, name in enumerate(head)
     )
     body = "".join(f"<tr>{''.join(cell(i, value) for i, value in enumerate(row))}</tr>" for row in rows)
     kind = " class='sortable'" if sort else ""
