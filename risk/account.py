@@ -68,10 +68,14 @@ def holds(core: Core, user: User) -> Decimal:
 
 def account_value(core: Core, user: User) -> Decimal:
     """Return the cross account value: cash + holds + Σ cross unrealised PnL − funding not yet settled."""
-    value = cash(core, user) + holds(core, user)
+    return cash(core, user) + holds(core, user) + _cross_result(core, user)
+
+
+def _cross_result(core: Core, user: User) -> Decimal:
+    total = ZERO
     for symbol, leg in user.legs.items():
-        value += _leg_result(core.symbols[symbol], leg)
-    return value
+        total += _leg_result(core.symbols[symbol], leg)
+    return total
 
 
 def _leg_result(state: SymbolState, leg: CrossLeg) -> Decimal:
@@ -103,7 +107,7 @@ def free_collateral(core: Core, user: User) -> Decimal:
     """Return what a user may open with: max(0, account value − holds − Σ cross initial margin at mark) (§4)."""
     if not user.cross:
         return max(ZERO, cash(core, user))
-    return max(ZERO, account_value(core, user) - holds(core, user) - cross_initial(core, user))
+    return max(ZERO, cash(core, user) + _cross_result(core, user) - cross_initial(core, user))
 
 
 def withdrawable(core: Core, user: User) -> Decimal:

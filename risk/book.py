@@ -1,6 +1,6 @@
 """``Book``: the deterministic core as one reducer, ``handle(input) -> events`` (see the architecture)."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from copy import copy
 from decimal import Decimal
@@ -156,6 +156,8 @@ class Book:
         users.change_config(self._core, given)
         self._edges = {name: _edges_of(self._core.settings, name) for name in self._core.symbols}
         # Other limits may ask for another mode, hedge or guard at the same exposure.
+        for state in self._core.symbols.values():
+            state.reviewed = None
         self._core.narrowed.update(self._core.symbols)
         self._core.touched.update(self._core.symbols)
         self._core.accounts_touched.update(HlAccount)
@@ -182,8 +184,13 @@ class Book:
                 raise InvariantBroken(f"{name}: users hold {state.net_size}, the house {state.house_size}")
 
     def _review_exposure(self, state: SymbolState) -> None:
-        edge = bisect_right(self._edges[state.spec.symbol], float(abs(state.exposure)))
-        review_mode(self._core, state)
+        edges, exposure = self._edges[state.spec.symbol], abs(state.exposure_float)
+        edge = bisect_right(edges, exposure)
+        # Strictly between the same two edges as at the last look, no mode is left or entered.
+        between = edge if bisect_left(edges, exposure) == edge else None
+        if between is None or between != state.reviewed or state.hedge_forced:
+            review_mode(self._core, state)
+            state.reviewed = between
         if edge != state.edge:
             state.edge = edge
             self._core.hedge_requested = True
@@ -218,17 +225,17 @@ class Book:
         """
         if not state.net_size:
             return -INFINITY, INFINITY
-        size, mark = float(state.net_size), state.mark_float
-        coins = abs(size)
+        mark, exposure = state.mark_float, abs(state.exposure_float)
+        coins = exposure / mark
         edges = self._edges[state.spec.symbol]
-        at = bisect_right(edges, abs(float(state.exposure)))
+        at = bisect_right(edges, exposure)
         low = edges[at - 1] / coins * _NUDGE if at else -INFINITY
         high = edges[at] / coins * _NUDGE if at < len(edges) else INFINITY
         ration = self._core.loss_ration
         if ration is None:
             return low, high
         reach = float(ration) / coins * _NUDGE
-        return (low, min(high, mark + reach)) if size > 0 else (max(low, mark - reach), high)
+        return (low, min(high, mark + reach)) if state.net_size > 0 else (max(low, mark - reach), high)
 
     def next_timer_ns(self) -> int | None:
         """Return when a ``TimerFired`` is needed even if nothing else happens; None without need."""

@@ -49,8 +49,10 @@ def _is_sound(view: SymbolView, now: int) -> bool:
         and _LEAST < view.oracle < _MOST
         and _LEAST < view.low_60m <= view.high_60m < _MOST
         and _LEAST < bids[0][0] <= asks[0][0] < _MOST
+        and _LEAST < bids[0][1] < _MOST
+        and _LEAST < asks[0][1] < _MOST
         and view.seen_ns <= now
-        and all(_LEAST < price < _MOST and _LEAST < size < _MOST for price, size in bids + asks)
+        and all(_LEAST < price < _MOST and _LEAST < size < _MOST for price, size in bids[1:] + asks[1:])
     )
 
 

@@ -174,7 +174,7 @@ class Core:
         """Bring a symbol's exposure and unrealised result, and the totals of both, to its mark."""
         exposure = state.net_size * state.mark
         self.total_exposure += abs(exposure) - abs(state.exposure)
-        state.exposure = exposure
+        state.exposure, state.exposure_float = exposure, float(exposure)
         unrealised = exposure - state.net_cost
         self.total_unrealised += unrealised - state.unrealised
         state.unrealised = unrealised

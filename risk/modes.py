@@ -59,7 +59,7 @@ def force_hl_mode(core: Core, state: SymbolState) -> None:
 def set_mode(core: Core, command: RoutingModeSet) -> None:
     """Pin a symbol's mode for an operator, or release the pin."""
     state = core.symbol(command.symbol)
-    state.hedge_forced = False
+    state.hedge_forced, state.reviewed = False, None
     if command.mode is None:
         state.pinned = False
         review_mode(core, state)

@@ -107,7 +107,7 @@ def auto_mode(
     HL_MODE from its threshold on, BETTING_MODE up to its own, NORMAL_MODE between. HL_MODE is left only under
     its release level, BETTING_MODE only above ``betting_mode_release_factor`` × its threshold.
     """
-    betting_edge, betting_release, hl_release, hl_edge = _mode_edges(config, risk)
+    betting_edge, betting_release, hl_release, hl_edge = mode_edges(config, risk)
     in_hl = current is RoutingMode.HL_MODE
     if exposure_abs >= (hl_release if in_hl else hl_edge):
         return RoutingMode.HL_MODE
@@ -119,10 +119,11 @@ def auto_mode(
 
 def exposure_edges(config: RoutingConfig, risk: RiskConfig) -> tuple[Decimal, ...]:
     """Give the |exposures| (USDC, ascending) at which ``auto_mode`` may change its answer."""
-    return tuple(sorted(set(_mode_edges(config, risk))))
+    return tuple(sorted(set(mode_edges(config, risk))))
 
 
-def _mode_edges(config: RoutingConfig, risk: RiskConfig) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+def mode_edges(config: RoutingConfig, risk: RiskConfig) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+    """Give the |exposures| (USDC) that bound BETTING_MODE on entry and release, and HL_MODE on release and entry."""
     betting = config.betting_mode_exposure_threshold
     entry = config.hl_mode_exposure_threshold
     release = risk.hl_mode_release if risk.hl_mode_release < entry else entry * _HL_RELEASE_SHARE

@@ -68,12 +68,12 @@ class LiquidationIndex:
 
     def __init__(self, narrowed: set[str] | None = None) -> None:
         """Start empty; ``narrowed`` is told the symbols whose band may have become narrower."""
+        self._narrowed: set[str] = set() if narrowed is None else narrowed
         self._isolated: PriceTriggers[int] = PriceTriggers(narrowed)
         # What funding may still take per coin before the margin is gone, on an axis where 0 means gone.
         self._funding_room: PriceTriggers[int] = PriceTriggers()
         self._cross: PriceTriggers[str] = PriceTriggers(narrowed)
         self._cross_put: dict[str, tuple[Number, tuple[_Leg, ...], int]] = {}
-        self._cross_sides: dict[str, list[tuple[str, bool, bool]]] = {}  # where each has triggers
         self._sides: dict[str, tuple[Side[int], Side[int], Side[str], Side[str]]] = {}
         self._lines: dict[str, _Lines] = {}
         self._highest_rate: dict[str, float] = {}  # of isolated positions
@@ -126,19 +126,19 @@ class LiquidationIndex:
             return
         self._cross_put[user] = put
         reaches = [_reach(leg) for leg in legs]
-        sides = [(symbol, falls, rises) for symbol, _, _, falls, rises in reaches]
-        if self._cross_sides.get(user) != sides:
-            self._cross.remove(user)  # else each trigger is replaced below
-            self._cross_sides[user] = sides
         usable = float(slack) * (1.0 - _ROUNDING) - _LEG_ROUNDING * len(legs)
         width = -math.inf
         if reaches and usable > 0.0:
             width = usable / sum([loss * mark for _, mark, loss, _, _ in reaches]) * (1.0 - _ROUNDING)
+        triggers = {}
         for symbol, mark, _, falls, rises in reaches:
+            _, _, below, above = self.sides(symbol)
             if falls:
-                self._cross.add_below(symbol, mark - width * mark, user)
+                triggers[below] = mark - width * mark
             if rises:
-                self._cross.add_above(symbol, mark + width * mark, user)
+                triggers[above] = mark + width * mark
+            self._narrowed.add(symbol)
+        self._cross.put(user, triggers)
 
     def __contains__(self, user: str) -> bool:
         """Say whether a cross account is filed."""
@@ -147,7 +147,6 @@ class LiquidationIndex:
     def drop_cross(self, user: str) -> None:
         """Forget a cross account; one that is not filed is no error."""
         if self._cross_put.pop(user, None) is not None:
-            del self._cross_sides[user]
             self._cross.remove(user)
 
     def funding_moved(self, symbol: str, delta: float) -> None:

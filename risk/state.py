@@ -197,6 +197,7 @@ class SymbolState:
     pinned: bool = False
     hedge_forced: bool = False  # the hedger sent it to HL_MODE
     edge: int = 0  # between which exposure edges it stands
+    reviewed: int | None = None  # between which it stood when its mode was looked at; None: look again
     recommended: RoutingMode | None = None
     funding_index: Decimal = ZERO
     funding_pending: Decimal = ZERO  # published, and due at the end of the funding interval
@@ -212,6 +213,7 @@ class SymbolState:
     hedge_cost: Decimal = ZERO  # signed, at decision marks
     hl_halted: bool = False  # a deviation over 5 % stopped new HL opens here
     exposure: Decimal = ZERO  # net_size × mark, signed
+    exposure_float: float = 0.0  # the same, for filters
     unrealised: Decimal = ZERO  # users' INTERNAL
 
     def ready(self) -> SymbolView:

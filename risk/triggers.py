@@ -100,6 +100,15 @@ class PriceTriggers[Id: int | str]:
         self._narrowed.add(symbol)
         self._file(self.sides(symbol)[1], price, owner)
 
+    def put(self, owner: Id, triggers: dict[Side[Id], float]) -> None:
+        """File exactly ``triggers``, prices by side, for ``owner``; tell ``narrowed`` of their symbols yourself."""
+        sides = tuple(triggers)
+        if self._filed.get(owner) != sides:
+            self.remove(owner)
+            self._filed[owner] = sides
+        for side, price in triggers.items():
+            side.add(price, owner)
+
     def remove(self, owner: Id) -> None:
         """Drop all triggers of ``owner``; an id that has none is no error."""
         for side in self._filed.pop(owner, ()):
