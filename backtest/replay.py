@@ -80,6 +80,7 @@ class _Replay:
             self._clock,
             quote_of,
             self._driver.command,
+            may_rest=account is HlAccount.TRADING,
         )
         self._driver.attach(account, venue)
         return venue

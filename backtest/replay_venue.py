@@ -22,6 +22,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from backtest.replay_clock import AlertClock
 from backtest.tape import Quote
+from risk.errors import InvariantBroken
 from risk.events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import HlAccount, Input, VenuePositionsReported
 from risk.market import SymbolSpec
@@ -58,7 +59,8 @@ class _Arrival:
 class ReplayVenue:
     """Trade one account for the core; what becomes of its orders is told to ``command``.
 
-    ``quote_of`` gives the quote a symbol has at this venue now, None without one.
+    ``quote_of`` gives the quote a symbol has at this venue now, None without one. Orders may rest only where
+    ``match`` is called upon every quote: sending one elsewhere raises InvariantBroken.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class ReplayVenue:
         clock: AlertClock,
         quote_of: Callable[[str], Quote | None],
         command: Callable[[Input], object],
+        *,
+        may_rest: bool,
     ) -> None:
         self.account = account
         self.resting: dict[str, list[_Order]] = {}  # by symbol, never empty, oldest first
@@ -78,12 +82,17 @@ class ReplayVenue:
         self._latency_ns = latency_ns
         self._clock = clock
         self._quote_of = quote_of
+        self._may_rest = may_rest
         self._orders = OpenOrders(command)
         self._under_way: deque[_Arrival] = deque()  # by arrival: the latency is one for all
         self._sizes: dict[str, Decimal] = {}
 
     def send(self, request: VenueOrderRequested) -> None:
         """Take an order on its way."""
+        if request.resting and not self._may_rest:
+            raise InvariantBroken(
+                f"{request.cloid} is to rest on account {self.account}, where no replay can"
+            )
         spec = self._specs[request.symbol]
         limit = spec.limit_on_grid(request.limit_price, request.side)
         size = request.size.quantize(spec.lot, rounding=ROUND_HALF_EVEN)
