@@ -25,7 +25,7 @@ D = Decimal
 OBJECTIVES = {"house_pnl": "maximize", "max_drawdown": "minimize", "margin_ratio": "maximize"}
 SPACE: dict[str, Any] = {
     "routing.*.normal_threshold": {"low": 200, "high": 20_000, "log": True},
-    "risk.hedge_debounce": {"low": "1s", "high": "30s", "step": "1s"},
+    "risk.hedge_debounce": {"low": "1s", "high": "15s", "step": "1s"},
     "routing.ETH.betting_threshold": {"low": D("1000"), "high": D("50000"), "step": D("1000")},
     "risk.hedge_tiers": {
         "choices": [
@@ -167,7 +167,7 @@ def made_findings(
                 )
                 for part in names
             },
-            "" if recommends and number != front[0] else "breaks Bad debt on later time, other users",
+            "" if number == chosen or number != front[0] else "breaks Bad debt on later time, other users",
         )
         for number in dict.fromkeys([*front[:4], *([chosen] if chosen is not None else [])])
     )
@@ -218,7 +218,7 @@ def _walk(rng: random.Random, chosen: int | None) -> tuple[WalkStep, ...]:
                 edge,
                 edge + 16 * DAY_NS,
                 None if last else chosen,
-                before,
+                None if last else before,
                 None if last else after,
                 other,
             )

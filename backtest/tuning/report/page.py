@@ -9,7 +9,7 @@ from backtest.report.summary import Card, count
 from backtest.tuning.findings import Findings
 from backtest.tuning.report import plots_checks, plots_search, tables
 from backtest.tuning.report.headlines import cards, lead, significance_sentences
-from backtest.tuning.report.words import first_objective, heading, recommended
+from backtest.tuning.report.words import first_objective, heading, in_order, recommended
 from backtest.tuning.study_toml import dump_study
 
 _PARTS = (
@@ -60,7 +60,7 @@ def render(findings: Findings) -> str:
 
 def _figures(findings: Findings) -> Figures:
     chosen = recommended(findings)
-    found = {"parts": plots_checks.parts(findings)}
+    found = {"parts": plots_checks.parts(findings)} if in_order(findings) else {}
     if chosen is not None:
         found["intervals"] = plots_checks.intervals(findings, chosen)
     if findings.walk:
@@ -113,6 +113,8 @@ def _changes(findings: Findings) -> str:
 
 
 def _parts(findings: Findings, figures: Figures) -> str:
+    if "parts" not in figures:
+        return section("Searched against held out", "Nothing was run after the search.")
     vetoes = tables.vetoes(findings)
     said = f"<h3>Finalists that cannot be recommended</h3>{_sentences(vetoes)}" if vetoes else ""
     return section("Searched against held out", _PARTS, plot("parts", figures), tables.parts(findings), said)

@@ -136,10 +136,11 @@ def shown_measures(study: Study) -> list[str]:
 
 
 def in_order(findings: Findings) -> list[tuple[str, Mapping[str, Judged]]]:
-    """Return what was run on several parts by name: the recommended point, the baseline, the other finalists."""
+    """Return what was run, by name, part by part: the recommended point, the baseline, the other finalists."""
     runs = {each.point.number: (trial_name(findings, each.point), each.parts) for each in findings.finalists}
     first = [runs.pop(findings.recommended)] if findings.recommended in runs else []
-    return [*first, (ALL_HYPERLIQUID, findings.baseline), *runs.values()]
+    ordered = [*first, (ALL_HYPERLIQUID, findings.baseline), *runs.values()]
+    return [(name, parts) for name, parts in ordered if parts]
 
 
 def first_objective(findings: Findings) -> str:
