@@ -1,0 +1,532 @@
+"""What a study is worth: a real one from search to summary, and made-up ones where every answer is known."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backtest.scenario import Scenario
+from backtest.tuning.changes import changes, setting_at
+from backtest.tuning.check_runs import parts_of
+from backtest.tuning.checks import examine
+from backtest.tuning.findings import LATER, LATER_OTHERS, OTHERS, PARTS, SEARCHED, Findings
+from backtest.tuning.importance import importance
+from backtest.tuning.measures import MEASURES, measure_all
+from backtest.tuning.robustness import shake
+from backtest.tuning.runs import run_all
+from backtest.tuning.search import search, search_job
+from backtest.tuning.significance import significance
+from backtest.tuning.store import open_store
+from backtest.tuning.stress import stress_cases
+from backtest.tuning.study import Study
+from backtest.tuning.trial import Failed, Finished, Job, Outcome, Refused, Stopped
+from backtest.tuning.walk import walk_forward
+from risk.settings import HOUR_NS
+
+from .made_studies import PROVENANCE, InlinePool, Runner, made_slots, made_study, unseen
+
+D = Decimal
+BETTING = "routing.*.betting_threshold"
+NORMAL = "routing.*.normal_threshold"
+CAP = "risk.symbol_exposure_cap"
+TINY = """
+description = "Two quiet hours."
+data.hours = 2
+data.step = "60s"
+flow.users = 15
+routing.ETH.normal_threshold = 5
+report.counterfactuals = true
+"""
+
+
+@cache
+def runner() -> Runner:
+    return Runner()
+
+
+# --- a real study, from search to summary ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Findings, list[list[Job]]]:
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "tiny.toml").write_text(TINY)
+    study = made_study(
+        set=["flow.users=24", "data.hours=9", "data.step=60s", "routing.*.auto_switch_enabled=false"],
+        sampler="random",
+        space={
+            NORMAL: {"low": 0, "high": 20_000, "step": 4_000},
+            "routing.BTC.normal_threshold": {"choices": [100, 50_000]},
+        },
+        objectives={"house_pnl": "maximize", "max_drawdown": "minimize"},
+        constraints={"bad_debt": {"max": 10**6}},
+        checks={"finalists": 2, "bootstrap": 200, "stress": [str(folder / "tiny.toml"), "nowhere"]},
+    )
+    batches: list[list[Job]] = []
+
+    def run(jobs: Sequence[Job]) -> list[Outcome]:
+        batches.append(list(jobs))
+        return run_all(stored, InlinePool(runner()), jobs, unseen)
+
+    with open_store(f"sqlite:///{folder / 'studies.db'}") as store:
+        stored = store.create(study, PROVENANCE)
+        search(stored, InlinePool(runner()), study.space, unseen)
+        return examine(stored, run), batches
+
+
+def test_a_real_study_is_examined_in_two_batches(real: tuple[Findings, list[list[Job]]]) -> None:
+    findings, batches = real
+    assert findings.counts == {"finished": 12, "stopped": 0, "refused": 0, "failed": 0}
+    assert len(batches) == 2
+    assert len(batches[0]) == (2 + 1) * 4  # two finalists and everything on Hyperliquid, on every part
+    assert all(job.cells and not job.limits for job in batches[0])
+    assert findings.provenance == PROVENANCE
+    assert findings.reason == ""
+
+
+def test_real_finalists_are_judged_on_every_part(real: tuple[Findings, list[list[Job]]]) -> None:
+    findings, batches = real
+    assert findings.finalists[0].point.number == findings.recommended in findings.front
+    assert len({finalist.point.digest for finalist in findings.finalists}) == 2
+    for finalist in findings.finalists:
+        assert finalist.veto == ""
+        assert tuple(finalist.parts) == PARTS
+        assert finalist.parts[SEARCHED].figures == finalist.point.figures
+        assert finalist.parts[SEARCHED].digest == finalist.point.digest
+        low, high = finalist.parts[SEARCHED].intervals["house_pnl"]
+        assert low < float(finalist.point.figures["house_pnl"]) < high
+    assert tuple(findings.baseline) == PARTS
+    assert findings.baseline[SEARCHED].figures["internal_share"] == 0
+    held = {
+        (job.scenario.data.from_share, job.scenario.data.to_share, job.scenario.flow.keep_groups)
+        for job in batches[0]
+    }
+    early, late = (D(0), D("0.75")), (D("0.75"), D(1))
+    assert held == {(*time, groups) for time in (early, late) for groups in ((0, 1, 2), (3,))}
+
+
+def test_real_significance_walk_and_users(real: tuple[Findings, list[list[Job]]]) -> None:
+    findings, _ = real
+    sure = findings.significance
+    assert sure is not None
+    assert sure.trials == 12
+    chosen = findings.finalists[0].parts[SEARCHED].figures["house_pnl"]
+    gained = chosen - findings.baseline[SEARCHED].figures["house_pnl"]
+    assert sure.gain_per_slot * sure.slots == pytest.approx(float(gained))
+    assert sure.interval[0] < sure.gain_per_slot < sure.interval[1]
+    assert len(findings.walk) == 4
+    for earlier, later in pairwise(findings.walk):
+        assert earlier.start_ns == later.start_ns < earlier.edge_ns < earlier.end_ns == later.edge_ns
+    assert findings.user_intervals.keys() == {"house_pnl", "max_drawdown"}
+    low, high = findings.user_intervals["house_pnl"]
+    assert (low + high) / 2 == pytest.approx(float(chosen))
+    assert sum(findings.importance["house_pnl"].values()) == pytest.approx(1)
+
+
+def test_real_neighbours_and_stress(real: tuple[Findings, list[list[Job]]]) -> None:
+    findings, batches = real
+    point = findings.finalists[0].point
+    assert {each.path for each in findings.neighbours} == set(point.values)
+    for each in findings.neighbours:
+        again = runner()(search_job(findings.study, {**point.values, each.path: each.value}))
+        assert isinstance(again, Finished)
+        assert each.figures == measure_all(again.slots)
+    tiny, nowhere = findings.stress
+    assert tiny.description == "Two quiet hours."
+    assert tiny.message == ""
+    assert tiny.chosen["house_pnl"] != tiny.own["house_pnl"]
+    assert nowhere.chosen is nowhere.own is None
+    assert nowhere.message.startswith("scenario was 'nowhere'")
+    (chosen,) = [
+        job.scenario for job in batches[1] if job.scenario.name == "tiny" and "BTC" in job.scenario.routing
+    ]
+    assert chosen.routing["*"].normal_threshold == point.values[NORMAL]
+    assert "ETH" not in chosen.routing  # the scenario's own rows do not mix with the recommended ones
+    assert chosen.flow.users == 15
+    assert not chosen.report.counterfactuals
+
+
+def test_the_summary_says_what_changes_and_how_sure_that_is(
+    real: tuple[Findings, list[list[Job]]],
+) -> None:
+    findings, _ = real
+    said = " ".join(findings.summary)
+    for path, _, _ in findings.changes:
+        assert path in said
+    for words in ("is recommended", "House PnL: searched", "p = ", "neighbours", "tiny", "nowhere could not"):
+        assert words in said
+
+
+# --- made-up studies, where every answer is known -------------------------------------------------------------
+
+
+@dataclass
+class Kept:
+    """A trial as a store gives it."""
+
+    number: int
+    values: Mapping[str, Any]
+    outcome: Outcome | None
+
+
+@dataclass
+class MadeStore:
+    """A study whose trials are made up."""
+
+    study: Study
+    kept: list[Kept] = field(default_factory=list)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    space: Any = None
+
+    def trials(self) -> list[Kept]:
+        return self.kept
+
+
+type Answer = Callable[[Scenario], Outcome]
+
+
+def pnl_of(threshold: Any) -> int:
+    """Return the made-up gain: best at 3 000."""
+    return 100 - abs(int(threshold) - 3_000) // 100
+
+
+def threshold_of(scenario: Scenario) -> Any:
+    return scenario.routing["*"].normal_threshold
+
+
+def hl(scenario: Scenario) -> bool:
+    return scenario.routing["*"].routing_mode == "HL_MODE"
+
+
+def part_of(scenario: Scenario) -> str:
+    later, others = scenario.data.from_share > 0, scenario.flow.keep_groups == (3,)
+    return {(False, False): SEARCHED, (True, False): LATER, (False, True): OTHERS}.get(
+        (later, others), LATER_OTHERS
+    )
+
+
+def quiet(scenario: Scenario) -> Outcome:
+    """Return a run of twelve slots that gains by its threshold alone, and nothing on Hyperliquid."""
+    if hl(scenario):
+        return Finished("all on HL", made_slots(*[0] * 12))
+    gain = pnl_of(threshold_of(scenario))
+    slots = made_slots(*[gain + n % 3 for n in range(12)])
+    return Finished(f"digest at {threshold_of(scenario)}", slots)
+
+
+def made(
+    thresholds: Sequence[int], answer: Answer = quiet, **changed: Any
+) -> tuple[MadeStore, Callable[[Sequence[Job]], list[Outcome]], list[Job]]:
+    """Return a store of trials at ``thresholds``, what answers jobs, and the jobs asked for so far."""
+    study = made_study(
+        **{
+            "space": {NORMAL: {"low": 0, "high": 10_000, "step": 1_000}},
+            "checks": {"stress": [], "bootstrap": 100, "finalists": 3},
+        }
+        | changed
+    )
+    kept = [
+        Kept(number, {NORMAL: threshold}, answer(study.searched({NORMAL: threshold})))
+        for number, threshold in enumerate(thresholds)
+    ]
+    jobs: list[Job] = []
+
+    def run(asked: Sequence[Job]) -> list[Outcome]:
+        jobs.extend(asked)
+        return [answer(job.scenario) for job in asked]
+
+    return MadeStore(study, kept), run, jobs
+
+
+def found(thresholds: Sequence[int], answer: Answer = quiet, **changed: Any) -> Findings:
+    store, run, _ = made(thresholds, answer, **changed)
+    return examine(store, run)
+
+
+def test_the_best_point_that_holds_is_recommended() -> None:
+    checks = {"stress": [], "finalists": 3, "bootstrap": 1_000}
+    findings = found([5_000, 3_000, 0, 2_000], checks=checks)
+    assert findings.recommended == 1
+    assert findings.front == (1,)
+    assert [finalist.point.number for finalist in findings.finalists] == [1, 3, 0]
+    assert findings.changes == ((NORMAL, D(10_000), D(3_000)),)
+    assert findings.significance is not None
+    assert findings.significance.p_value < 0.05
+    assert findings.significance.gain_per_slot == 101
+
+
+def breaking(where: str, at: int) -> Answer:
+    """Return runs like ``quiet`` in which bad debt of 7 USDC comes up on one part at one threshold."""
+
+    def answer(scenario: Scenario) -> Outcome:
+        outcome = quiet(scenario)
+        assert isinstance(outcome, Finished)
+        if part_of(scenario) == where and threshold_of(scenario) == at:
+            return replace(outcome, slots=replace(outcome.slots, bad_debt=[D(7), *[D(0)] * 11]))
+        return outcome
+
+    return answer
+
+
+@pytest.mark.parametrize("part", [LATER, OTHERS, LATER_OTHERS])
+def test_a_point_that_breaks_a_constraint_where_it_was_not_searched_is_vetoed(part: str) -> None:
+    findings = found([3_000, 2_000], breaking(part, 3_000), constraints={"bad_debt": {"max": 5}})
+    assert findings.finalists[0].veto == f"breaks bad_debt at most 5 by 2 on the part {part!r}"
+    assert findings.recommended == 1
+
+
+def test_a_point_that_breaks_a_constraint_is_no_finalist() -> None:
+    findings = found([3_000, 2_000], breaking(SEARCHED, 3_000), constraints={"bad_debt": {"max": 5}})
+    assert [finalist.point.number for finalist in findings.finalists] == [1]
+    assert findings.points[0].broken == {"bad_debt": 2}
+    assert findings.front == (1,)
+
+
+def test_where_no_finalist_holds_nothing_is_recommended() -> None:
+    store, run, jobs = made([3_000], breaking(LATER, 3_000), constraints={"bad_debt": {"max": 5}})
+    findings = examine(store, run)
+    assert findings.recommended is None
+    assert "Trial 0 breaks bad_debt at most 5 by 2 on the part 'later'" in findings.reason
+    assert findings.summary[0] == f"Nothing is recommended. {findings.reason}"
+    assert findings.neighbours == findings.stress == findings.changes == ()
+    assert findings.significance is None
+    assert len(jobs) == 8  # no neighbour of a point that nobody should take
+
+
+def test_a_finalist_that_cannot_be_repeated_or_run_is_vetoed() -> None:
+    runs = iter(range(100))
+
+    def moody(scenario: Scenario) -> Outcome:
+        outcome = quiet(scenario)
+        assert isinstance(outcome, Finished)
+        return outcome if hl(scenario) else replace(outcome, digest=str(next(runs)))
+
+    (finalist,) = found([3_000], moody).finalists
+    assert finalist.veto.startswith("run again it gave the digest")
+
+    def silent(scenario: Scenario) -> Outcome:
+        return Refused("no users") if part_of(scenario) == OTHERS else quiet(scenario)
+
+    findings = found([3_000], silent)
+    assert findings.finalists[0].veto == "could not be run on the part 'other users': no users"
+    assert tuple(findings.finalists[0].parts) == (SEARCHED, LATER, LATER_OTHERS)
+    assert any("Everything on Hyperliquid could not be run" in words for words in findings.summary)
+
+
+def test_a_study_that_cannot_be_satisfied_names_the_hardest_constraint_and_how_near_it_came() -> None:
+    findings = found(
+        [3_000, 2_000, 0],
+        constraints={"house_pnl": {"min": 1_213}, "max_drawdown": {"max": 5}},
+    )
+    assert findings.recommended is None
+    assert findings.finalists == findings.front == ()
+    assert findings.reason == (
+        "None of 3 trials met every constraint. Hardest to meet was House PnL at least +1 213 USDC: "
+        "3 trials broke it, trial 0 by the least, with +1 212 USDC."
+    )
+    assert set(findings.baseline) == set(PARTS)
+
+
+def test_reasons_without_a_finished_trial() -> None:
+    limit = {"bad_debt": {"max": 5}}
+    study = made_study(constraints=limit)
+    run: Callable[[Sequence[Job]], list[Outcome]] = lambda jobs: [quiet(job.scenario) for job in jobs]  # noqa: E731
+    stops = [Stopped("bad_debt", D(8), HOUR_NS), Stopped("bad_debt", D(6), 2 * HOUR_NS)]
+    store = MadeStore(study, [Kept(number, {}, stop) for number, stop in enumerate(stops)])
+    assert examine(store, run).reason.endswith("trial 1 the latest, on 1970-01-01 02:00 with 6.00 USDC.")
+    store = MadeStore(study, [Kept(0, {}, Refused("no such row")), Kept(1, {}, Failed("out of memory", 3))])
+    findings = examine(store, run)
+    assert findings.reason == "None of 2 trials could be run; the first: no such row"
+    assert findings.counts == {"finished": 0, "stopped": 0, "refused": 1, "failed": 1}
+    assert examine(MadeStore(study, [Kept(0, {}, None)]), run).reason == "No trial has been run."
+
+
+def test_parts_that_the_split_leaves_empty_are_absent() -> None:
+    whole = {"test_share": 0, "test_groups": []}
+    assert parts_of(made_study(split=whole)) == [SEARCHED]
+    assert parts_of(made_study(split=whole | {"test_groups": [1]})) == [SEARCHED, OTHERS]
+    assert parts_of(made_study(split=whole | {"test_share": D("0.5")})) == [SEARCHED, LATER]
+    findings = found([3_000], split=whole | {"user_groups": 1})
+    assert tuple(findings.finalists[0].parts) == tuple(findings.baseline) == (SEARCHED,)
+    assert findings.user_intervals == {}  # one group cannot be left out
+    assert findings.recommended == 0
+
+
+def test_neighbours_that_were_tried_are_not_run_again() -> None:
+    store, run, jobs = made([3_000, 4_000])
+    findings = examine(store, run)
+    assert [(each.value, each.figures["house_pnl"]) for each in findings.neighbours] == [
+        (2_000, 12 * 91),
+        (4_000, 12 * 91),
+    ]
+    near = [job for job in jobs if not job.cells and job.scenario.flow.keep_groups == (0, 1, 2)]
+    assert [threshold_of(job.scenario) for job in near] == [2_000]
+    assert found([3_000], checks={"neighbours": False, "stress": []}).neighbours == ()
+
+
+def test_a_neighbour_that_cannot_be_run_has_no_figures() -> None:
+    space = {CAP: {"low": 100_000, "high": 900_000, "step": 100_000}, NORMAL: {"choices": [1, 3_000]}}
+    study = made_study(
+        space=space,
+        set=["risk.symbol_exposure_cap=250000", "risk.total_exposure_cap=250000"],
+        checks={"stress": []},
+    )
+    shaken = shake(
+        study,
+        {CAP: 200_000, NORMAL: 3_000},
+        measure_all(made_slots(1, 2)),
+        {},
+        lambda jobs: [quiet(job.scenario) for job in jobs],
+    )
+    assert [(each.path, each.value, each.figures is None) for each in shaken.neighbours] == [
+        (CAP, 100_000, False),
+        (CAP, 300_000, True),
+        (NORMAL, 1, False),
+    ]
+
+
+def test_the_interval_over_users_leaves_out_each_searched_group() -> None:
+    shares = {0: 30, 1: 60, 2: 120}  # what each group brings per run
+    left_out = []
+
+    def by_group(scenario: Scenario) -> Outcome:
+        groups = scenario.flow.keep_groups
+        if part_of(scenario) == SEARCHED and len(groups) == 2:
+            left_out.append(groups)
+        total = sum(shares.get(group, 0) for group in groups)
+        return Finished(f"{groups}, {threshold_of(scenario)}", made_slots(*[D(total) / 2] * 2))
+
+    findings = found([3_000], by_group, checks={"stress": [], "neighbours": False})
+    assert left_out == [(1, 2), (0, 2), (0, 1)]
+    # The sum of three has the standard error √3 times the deviation of the three; t with two degrees is 2.92.
+    deviation = (sum((share - 70) ** 2 for share in shares.values()) / 2) ** 0.5
+    reach = 2.91999 * 3**0.5 * deviation
+    assert findings.user_intervals["house_pnl"] == pytest.approx((210 - reach, 210 + reach), rel=1e-4)
+
+
+def test_a_group_without_users_leaves_no_interval_and_says_so() -> None:
+    def empty(scenario: Scenario) -> Outcome:
+        return Refused("nobody") if scenario.flow.keep_groups == (0, 1) else quiet(scenario)
+
+    findings = found([3_000], empty)
+    assert findings.user_intervals == {}
+    assert "Leaving out user group 2 could not be run: nobody." in findings.summary
+
+
+def test_each_walk_step_chooses_on_what_was_known_then() -> None:
+    study = made_study(split={"folds": 2})
+    slots = {
+        0: made_slots(9, 0, -5, 0, 0, 7),
+        1: made_slots(0, 5, 5, 1, 2, 0),
+        2: made_slots(0, 9, 9, 9, 9, 9, bad_debt=[D(0), D(9), *[D(0)] * 4]),
+    }
+    base = made_slots(1, 1, 1, 1, 1, 1)
+    limited = study.model_copy(
+        update={"constraints": made_study(constraints={"bad_debt": {"max": 1}}).constraints}
+    )
+    first, second = walk_forward(limited, slots, base)
+    assert (first.start_ns, first.edge_ns, first.end_ns) == (0, 2 * HOUR_NS, 4 * HOUR_NS)
+    assert (first.chosen, first.before, first.after, first.baseline) == (0, 9, -5, 2)
+    assert (second.edge_ns, second.end_ns) == (4 * HOUR_NS, 6 * HOUR_NS)
+    assert (second.chosen, second.before, second.after, second.baseline) == (1, 11, 2, 2)
+    assert [step.chosen for step in walk_forward(study, slots, None)] == [0, 2]
+    assert walk_forward(study, {0: made_slots(1)}, base) == ()
+    assert walk_forward(study, {}, base) == ()
+
+
+def test_no_step_chooses_where_nothing_was_feasible_yet() -> None:
+    study = made_study(split={"folds": 1}, constraints={"house_pnl": {"min": 100}})
+    (step,) = walk_forward(study, {0: made_slots(1, 2)}, made_slots(3, 4))
+    assert (step.chosen, step.before, step.after, step.baseline) == (None, None, None, 4)
+
+
+def test_significance_needs_slots_and_resamples() -> None:
+    slots, base = {0: made_slots(*range(8)), 4: made_slots(*[1] * 8)}, made_slots(*[0] * 8)
+    assert significance(slots, 0, base, 0, 1) is None
+    assert significance(slots, 0, base.take([0, 1]), 100, 1) is None
+    sure = significance(slots, 4, base.take(range(2, 8)), 100, 1)
+    assert sure is not None
+    assert (sure.slots, sure.trials, sure.gain_per_slot) == (6, 2, 1)
+    assert sure == significance(slots, 4, base.take(range(2, 8)), 100, 1)
+
+
+def test_importance_is_where_the_figures_come_from() -> None:
+    space = {NORMAL: {"low": 0, "high": 10_000}, "risk.hedging_enabled": {"choices": [False, True]}}
+    study = made_study(space=space)
+    points = found([], space=space).points
+    assert importance(study, points) == {}
+    store, run, _ = made([3_000])
+    (point,) = examine(store, run).points
+    many = [
+        replace(
+            point,
+            number=n,
+            values={NORMAL: n * 97 % 10_000, "risk.hedging_enabled": n % 2 == 0},
+            figures={**point.figures, "house_pnl": D(n * 97 % 10_000)},
+        )
+        for n in range(80)
+    ]
+    shares = importance(study, many)["house_pnl"]
+    assert shares[NORMAL] > 0.9
+    assert sum(shares.values()) == pytest.approx(1)
+    assert importance(study, many[:9]) == {}
+    assert importance(study, [replace(many[0], number=n) for n in range(20)]) == {}
+
+
+def test_changes_are_told_from_what_is_in_force() -> None:
+    study = made_study(
+        set=["routing.BTC.normal_threshold=700", "routing.*.betting_threshold=900"],
+        space={
+            "routing.BTC.normal_threshold": {"choices": [700, 800]},
+            "routing.BTC.betting_threshold": {"choices": [900, 950]},
+            "routing.SOL.betting_threshold": {"choices": [900, 950]},
+            "risk.hedge_debounce": {"choices": ["5000ms", "7s"]},
+            "risk.hedge_tiers.0.ratio": {"choices": [D("0.25")]},
+        },
+    )
+    base = study.base()
+    assert setting_at(base, "routing.SOL.betting_threshold") == 900
+    assert setting_at(base, "routing.BTC.betting_threshold") == 900
+    values = {path: parameter.choices[-1] for path, parameter in study.space.items()}
+    before = base.risk.hedge_tiers[0].ratio
+    assert changes(study, values) == (
+        ("routing.BTC.normal_threshold", 700, 800),
+        ("routing.BTC.betting_threshold", 900, 950),
+        ("routing.SOL.betting_threshold", 900, 950),
+        ("risk.hedge_debounce", "5s", "7s"),
+        ("risk.hedge_tiers.0.ratio", before, D("0.25")),
+    )
+    same = {"routing.BTC.normal_threshold": 700, "risk.hedge_debounce": "5000ms"}
+    assert changes(study, same) == ()
+
+
+def test_every_ready_crash_and_mood_is_a_stress_scenario_and_missing_data_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = made_study(set=["routing.XRP.normal_threshold=5", "routing.ETH.normal_threshold=6"])
+    monkeypatch.setenv("HYBRID_PERPS_DATA", str(tmp_path))
+    cases = {case.scenario: case for case in stress_cases(study, {NORMAL: 77}, None, tmp_path)}
+    assert len(cases) == 10
+    for name, case in cases.items():
+        if name.startswith("crash-"):
+            assert case.chosen is case.own is None
+            assert str(tmp_path) in case.message
+            assert case.description
+        else:
+            assert set(case.chosen.routing) == {"*", "ETH"}  # it has no XRP
+            assert case.chosen.routing["*"].normal_threshold == 77
+            assert case.chosen.data == case.own.data
+            assert "XRP" not in case.own.routing
+
+
+def test_findings_are_the_same_every_time() -> None:
+    assert found([5_000, 3_000, 0, 2_000]) == found([5_000, 3_000, 0, 2_000])
+
+
+def test_points_hold_every_measure() -> None:
+    assert set(found([3_000]).points[0].figures) == set(MEASURES)
