@@ -48,11 +48,12 @@ def open_feed(
     else:
         dataset = open_dataset(scenario.data.dataset, catalog_dir, data_dir, progress)
         feed = _dataset_feed(scenario, dataset, data_dir)
-    _check_routing(scenario, list(feed.specs))
+    check_routing(scenario, list(feed.specs))
     return feed
 
 
-def _check_routing(scenario: Scenario, symbols: list[str]) -> None:
+def check_routing(scenario: Scenario, symbols: list[str]) -> None:
+    """Raise InvalidInput if the scenario routes a symbol that is not among those of its data."""
     for symbol in scenario.routing.keys() - {"*", *symbols}:
         raise InvalidInput(f"routing has a row for {symbol!r}; the run has {_near(symbol, symbols)}")
 

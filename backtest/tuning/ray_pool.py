@@ -13,9 +13,9 @@ from backtest.tuning.trial import Job, Material, Outcome, Refused, material_key
 from backtest.tuning.worker import Kept, Raised, Source, Worker
 from risk.errors import InvalidInput
 
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or every start warns of graphics cards
 try:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or every start warns of graphics cards
     import ray
     from ray.exceptions import RayError
 except ImportError:
@@ -38,6 +38,7 @@ def open_ray_pool(workers: int | None, address: str, source: Source) -> Iterator
     """
     if address:
         _check_reachable(address)
+        os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "5")  # of refusals, say for want of a token
         options: dict[str, Any] = {"address": address}
     else:
         workers = workers or os.process_cpu_count() or 1
@@ -46,12 +47,20 @@ def open_ray_pool(workers: int | None, address: str, source: Source) -> Iterator
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"the Ray cluster at {address}" if address else "Ray on this machine"
-        raise InvalidInput(f"{where} could not be used: {Raised.of(error).message}") from None
+        raise InvalidInput(f"{where} could not be used: {_cause(error)}") from None
     try:
         pool = RayPool(workers or max(1, int(ray.cluster_resources().get("CPU", 1))), source)
         yield pool
     finally:
         ray.shutdown()  # which ends our actors too
+
+
+def _cause(error: Exception) -> str:
+    """Return in one line why Ray could not be used; its own texts have many, and tracebacks in them."""
+    text = str(error.__cause__ or error).strip()
+    if "AuthenticationError" in text:
+        return "it wants a token: set RAY_AUTH_MODE=token, with the token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
+    return text.rpartition("\n")[2] if error.__cause__ else " ".join(text.split())
 
 
 def _check_reachable(address: str) -> None:

@@ -15,6 +15,7 @@ from backtest.engine import run_engine
 from backtest.feed import Feed
 from backtest.scenario import Scenario
 from backtest.scenario_toml import dump_toml
+from backtest.sources import check_routing
 from backtest.tuning.cells import Cells, user_cells
 from backtest.tuning.slots import Slots, cut, slot_length
 from backtest.tuning.study import Limit
@@ -115,6 +116,7 @@ def run_trial(job: Job, material: Material) -> Finished | Stopped | Refused:
     )
     watchdog = Watchdog(job.limits, capital)
     try:
+        check_routing(job.scenario, list(material.feed.specs))  # the material may be of another job
         run = run_engine(job.scenario, material.feed, observe=watchdog.watch)
     except LimitBroken as broken:
         return Stopped(broken.measure, broken.figure, broken.ts, time.monotonic() - began_s)
