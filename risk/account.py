@@ -184,8 +184,9 @@ def _file_cross(core: Core, user: User) -> None:
 def _leg_maintenance(user: User, state: SymbolState, leg: CrossLeg) -> Decimal:
     """Sum the maintenance of a user's cross positions of one symbol: in one step where no tier parts them."""
     tiers, mark = state.spec.tiers, state.mark
-    if tiers.index(leg.gross_size * mark) == 0:
-        return tiers.maintenance(leg.gross_size * mark)
+    notional = leg.gross_size * mark
+    if len(tiers.lowers) == 1 or notional < tiers.lowers[1]:
+        return notional / (2 * tiers.leverages[0])
     positions = user.by_symbol[state.spec.symbol].values()
     return sum((tiers.maintenance(p.size * mark) for p in positions if not p.isolated), ZERO)
 

@@ -234,7 +234,7 @@ class Book:
         ration = self._core.loss_ration
         if ration is None:
             return low, high
-        reach = float(ration) / coins * _NUDGE
+        reach = ration / coins * _NUDGE
         return (low, min(high, mark + reach)) if state.net_size > 0 else (max(low, mark - reach), high)
 
     def next_timer_ns(self) -> int | None:

@@ -80,9 +80,7 @@ class Core:
         self.hedge_requested = False
         self.total_exposure = ZERO  # Σ |net exposure|
         self.total_unrealised = ZERO  # users' INTERNAL
-        self.loss_ration: Decimal | None = (
-            None  # what a symbol may lose the house before it is looked at again
-        )
+        self.loss_ration: float | None = None  # what a symbol may lose the house before it is looked at again
         self.unreachable_told = False
         self.reserve_level = "NORMAL"
         self.account_level: dict[HlAccount, str] = dict.fromkeys(HlAccount, "NORMAL")
@@ -207,8 +205,12 @@ class Core:
     def account_maintenance(self, account: HlAccount) -> Decimal:
         """Sum the maintenance margin of one of our HL accounts (cross)."""
         total = ZERO
-        for s in self.symbols.values():
-            size = self.venue_size(account, s)
-            if size:
-                total += s.spec.tiers.maintenance(abs(size) * s.mark)
+        for state, size in self.held_on(account):
+            total += state.spec.tiers.maintenance(abs(size) * state.mark)
         return total
+
+    def held_on(self, account: HlAccount) -> list[tuple[SymbolState, Decimal]]:
+        """List the symbols with a position on one of our accounts, and its signed size."""
+        if account is HlAccount.HEDGE:
+            return [(s, s.hedge_size) for s in self.symbols.values() if s.hedge_size]
+        return [(s, s.hl_size) for s in self.symbols.values() if s.hl_size]

@@ -74,7 +74,7 @@ def split_fill(order: VenueOrder, fill: VenueFilled) -> Iterator[tuple[VenueOrde
         if not part:
             continue
         share = fee if part == left else round_money(fee * part / left)
-        yield leg, replace(fill, size=part, fee=share)
+        yield leg, VenueFilled(fill.ts, fill.cloid, fill.price, part, share, fill.maker)
         left, fee = left - part, fee - share
 
 

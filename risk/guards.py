@@ -193,8 +193,7 @@ class ChannelGuard:
 
     def unreachable(self, ts: int, risk: RiskConfig) -> bool:
         """Say whether it was down so long that opens and closes are refused."""
-        due = self.unreachable_ns(risk)
-        return due is not None and ts >= due
+        return self._down_since_ns is not None and ts >= self._down_since_ns + risk.unreachable_after_ns
 
     def state(self) -> tuple[int | None, int]:
         """Give the canonical values for the digest."""

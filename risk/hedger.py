@@ -63,7 +63,7 @@ class Hedger:
     Reducing is limited over the whole account. It counts from sending, and what did not fill is given back.
     """
 
-    __slots__ = ("_reductions", "_symbols", "_wake_ns", "risk")
+    __slots__ = ("_due_ns", "_reductions", "_symbols", "_wake_ns", "risk")
 
     def __init__(self, risk: RiskConfig) -> None:
         """Start with nothing to do; ``risk`` may be replaced at any time."""
@@ -71,6 +71,7 @@ class Hedger:
         self._symbols: dict[str, _SymbolState] = {}
         self._reductions: deque[_Reduction] = deque()
         self._wake_ns: dict[str, int] = {}
+        self._due_ns: int | None = None  # the first of them
 
     def size_changed(self, symbol: str, ts: int, exposure_abs: Decimal, hedge_size: Decimal) -> None:
         """Note that the users' INTERNAL net size changed: to be acted on when it has settled.
@@ -88,7 +89,7 @@ class Hedger:
         state.suspended = False
         state.unnoticed = not (hedge_size or state.is_at_work or self._reaches_the_table(exposure_abs))
         if state.unnoticed:
-            self._wake_ns.pop(symbol, None)
+            self._wake(symbol, None)
         else:
             self._schedule(symbol, state, ts)
 
@@ -98,7 +99,7 @@ class Hedger:
 
     def next_due_ns(self) -> int | None:
         """Give when ``decide`` must be called even if nothing else happens; None without need."""
-        return min(self._wake_ns.values(), default=None) if self.risk.hedging_enabled else None
+        return self._due_ns if self.risk.hedging_enabled else None
 
     def decide(
         self, ts: int, lines: Mapping[str, HedgeLine], equity: Decimal, *, may_increase: bool = True
@@ -229,7 +230,7 @@ class Hedger:
         state = self._symbols[symbol]
         gap = target - line.hedge_size
         if state.cloid is not None or not line.hedgeable:
-            self._wake_ns.pop(symbol, None)
+            self._wake(symbol, None)
             return _ZERO
         if not self._is_due(state, ts, gap, target):
             self._schedule(symbol, state, ts)
@@ -245,10 +246,10 @@ class Hedger:
             size = abs(gap)
         if size * line.mark >= self._min_notional(line):
             return _sign(gap) * size
-        self._wake_ns.pop(symbol, None)
+        self._wake(symbol, None)
         if is_limited:
             oldest_ns = self._reductions[0].ts if self._reductions else ts
-            self._wake_ns[symbol] = oldest_ns + MINUTE_NS
+            self._wake(symbol, oldest_ns + MINUTE_NS)
         return _ZERO
 
     def _is_due(self, state: _SymbolState, ts: int, gap: Decimal, target: Decimal) -> bool:
@@ -270,9 +271,19 @@ class Hedger:
             due = self._settled_ns(state, state.first_change_ns)
         is_left_alone = state.suspended and due is not None and due <= ts
         if due is None or is_left_alone or state.cloid is not None:
-            self._wake_ns.pop(symbol, None)
+            self._wake(symbol, None)
         else:
-            self._wake_ns[symbol] = max(due, ts)
+            self._wake(symbol, max(due, ts))
+
+    def _wake(self, symbol: str, due_ns: int | None) -> None:
+        """Note when the symbol must be looked at even if nothing else happens."""
+        if self._wake_ns.get(symbol) == due_ns:
+            return
+        if due_ns is None:
+            del self._wake_ns[symbol]
+        else:
+            self._wake_ns[symbol] = due_ns
+        self._due_ns = min(self._wake_ns.values(), default=None)
 
     def _reduction_budget(self, ts: int) -> Decimal:
         while self._reductions and self._reductions[0].ts <= ts - MINUTE_NS:
@@ -283,7 +294,7 @@ class Hedger:
         gone = [s for s, state in self._symbols.items() if s not in lines and state.cloid is None]
         for symbol in gone:
             del self._symbols[symbol]
-            self._wake_ns.pop(symbol, None)
+            self._wake(symbol, None)
 
     def _min_notional(self, line: HedgeLine) -> Decimal:
         return max(self.risk.hedge_min_notional, line.min_notional)

@@ -72,8 +72,11 @@ def check_day(core: Core) -> None:
 
 def check_guards(core: Core) -> None:
     """Look at the day's loss, the reserve and the channel, and tell when their state changed."""
-    check_day(core)
-    _ration_loss(core)
+    room = core.breaker.room(core.total_unrealised, core.risk)
+    if room is not None and room < 0:
+        check_day(core)
+        room = core.breaker.room(core.total_unrealised, core.risk)
+    _ration_loss(core, room)
     reserve = core.ledger.balances[RISK_RESERVE]
     level = reserve_state(reserve, core.risk)
     if level != core.reserve_level:
@@ -93,20 +96,20 @@ def check_guards(core: Core) -> None:
             )
 
 
-def _ration_loss(core: Core) -> None:
+def _ration_loss(core: Core, room: Decimal | None) -> None:
     """Set what each symbol may add to the day's loss unseen, so that all together stay within the next limit.
 
     Set anew only when the room got smaller than what was given out, or much larger: every band moves with it.
     """
-    room = core.breaker.room(core.total_unrealised, core.risk)
     if room is None:
         if core.loss_ration is not None:
             core.loss_ration = None
             core.narrowed.update(core.symbols)
         return
-    given_out = None if core.loss_ration is None else core.loss_ration * len(core.symbols)
-    if given_out is None or room < given_out or room > 8 * given_out > 0 or (room and not given_out):
-        core.loss_ration = room / (2 * len(core.symbols))
+    left, shares = float(room), len(core.symbols)
+    given_out = None if core.loss_ration is None else core.loss_ration * shares
+    if given_out is None or left < given_out or left > 8 * given_out > 0 or (left and not given_out):
+        core.loss_ration = left / (2 * shares)
         core.narrowed.update(core.symbols)
 
 
@@ -153,7 +156,7 @@ def snapshot(core: Core) -> None:
             core.ledger.turnover_bad_debt,
             house_open,
             hedge_open,
-            solvency(core),
+            house_open + hedge_open + core.ledger.house_equity(),
             core.breaker.loss(core.total_unrealised),
             core.total_exposure,
             core.account_equity(HlAccount.TRADING),

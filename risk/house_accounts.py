@@ -79,11 +79,11 @@ def _loss_room(core: Core, unrealised: Decimal) -> Decimal:
 
 
 def _file(core: Core, account: HlAccount, slack: Decimal, room: Decimal, step: Decimal) -> None:
-    legs, steps = [], float(step)
-    for name, state in core.symbols.items():
-        size = core.venue_size(account, state)
-        if size:
-            legs.append(CrossLeg(name, size, abs(size), state.mark_float, steps * state.spec.tiers.max_rate))
+    steps = float(step)
+    legs = [
+        CrossLeg(s.spec.symbol, size, abs(size), s.mark_float, steps * s.spec.tiers.max_rate)
+        for s, size in core.held_on(account)
+    ]
     # A loss limit already passed no longer needs watching: only the ratio can get worse.
     core.account_index.put_cross(account, min(slack, room) if room >= 0 else slack, legs)
 
@@ -158,10 +158,8 @@ def account_liquidated(core: Core, account: HlAccount) -> None:
     core.alert(
         AlertLevel.P0, f"{account}_LIQUIDATED", "", ZERO, "all HL operations halted; audit the users listed"
     )
-    for name, state in core.symbols.items():
-        size = core.venue_size(account, state)
-        if not size:
-            continue
+    for state, size in core.held_on(account):
+        name = state.spec.symbol
         side = -1 if size > 0 else 1
         order = VenueOrder(
             core.new_cloid(f"takeover:{account}:{name}"),

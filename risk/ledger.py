@@ -100,10 +100,11 @@ class Ledger:
         merged: dict[str, Decimal] = {}
         for account, amount in entries:
             if amount:
-                merged[account] = merged[account] + amount if account in merged else amount
+                held = merged.get(account)
+                merged[account] = amount if held is None else held + amount
         if not merged:
             return
-        if sum(merged.values()) != 0:
+        if sum(merged.values()):
             raise InvariantBroken(f"transaction {kind} {ref} summed to {sum(merged.values())}: {merged}")
         self._book(ts, kind, ref, tuple(merged.items()))
 

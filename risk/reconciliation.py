@@ -29,6 +29,8 @@ def compare_positions(core: Core, report: VenuePositionsReported) -> None:
             continue
         expected = core.venue_size(report.account, state)
         difference = abs(actual.get(symbol, ZERO) - expected)
+        if not difference and not core.position_differences:
+            continue
         share = difference / max(abs(expected), state.spec.lot)
         _note(core, report.account, symbol, share)
 

@@ -1,7 +1,5 @@
 """What Hyperliquid tells us: fills, ended orders, the channel, and the loss of an account; each to its desk."""
 
-from dataclasses import replace
-
 from risk import external, external_close, hedge_desk, house_accounts, liquidation
 from risk.checks import finite, positive
 from risk.core import Core
@@ -28,7 +26,7 @@ def filled(core: Core, fill: VenueFilled) -> None:
     finite("fee", fill.fee)
     if fill.size > order.left:
         raise InvalidInput(f"size was {fill.size}; order {fill.cloid} has {order.left} left to fill")
-    fill = replace(fill, fee=round_money(fill.fee))
+    fill = VenueFilled(fill.ts, fill.cloid, fill.price, fill.size, round_money(fill.fee), fill.maker)
     if order.purpose is Purpose.OPEN:
         external.filled_open(core, order, fill)
     elif order.purpose is Purpose.HEDGE:
