@@ -64,6 +64,7 @@ def _options(
         "backtest flow-2023 --set data.start=2023-04-14 --set data.end=2023-04-21 --counterfactuals",
         "backtest synthetic-flash-crash --set 'routing.*.normal_threshold=5000' --set flow.users=500",
         "backtest mine.toml --out results/mine --json",
+        "backtest crash-2024-08 --settings recommended.toml",
     )
 )
 def backtest(
@@ -88,6 +89,14 @@ def backtest(
             help="Also run everything on Hyperliquid and everything INTERNAL, instead of estimating both.",
         ),
     ] = False,
+    settings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Take routing and risk from this scenario, such as a study's recommended.toml, and all else from "
+            "SCENARIO; --set comes after.",
+        ),
+    ] = None,
 ) -> None:
     """Run a scenario and report what the house would have earned or lost.
 
@@ -95,7 +104,7 @@ def backtest(
     """
     from backtest.run import backtest_command
 
-    backtest_command(scenario, out, json, overrides or (), data, counterfactuals)
+    backtest_command(scenario, out, json, overrides or (), data, counterfactuals, settings)
 
 
 @app.command(epilog=f"Example: {PROGRAM} margin state.json meta.json --json")

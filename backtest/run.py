@@ -17,8 +17,9 @@ from backtest.engine import run_engine
 from backtest.feed import Feed
 from backtest.liquidation_comparison import compare_liquidations
 from backtest.results import REPORT_FILE, Result, RunFacts, check_out, summarise, write_result
+from backtest.run_symbols import symbols_of
 from backtest.scenario import Scenario, load_scenario
-from backtest.scenario_overrides import apply_overrides
+from backtest.scenario_overrides import apply_overrides, with_settings, without_rows
 from backtest.sources import open_feed
 from backtest.terminal import print_summary
 from data.locate import find_history
@@ -72,17 +73,27 @@ def backtest_command(
     overrides: Iterable[str],
     data_dir: Path | None,
     with_counterfactuals: bool = False,
+    settings: str | None = None,
 ) -> None:
     """Run a scenario by name or path and print its summary, or with ``as_json`` its ``result.json``.
 
     Without a name: the real order flow where its history is at hand, else a synthetic day with a crash.
+    ``settings`` is a scenario, by name or path, whose routing and risk are taken instead of the scenario's own.
     """
     name = scenario or (WITH_HISTORY if find_history(data_dir) else WITHOUT_HISTORY)
     asked = ["report.counterfactuals=true"] if with_counterfactuals else []
-    chosen = apply_overrides(load_scenario(name), [*overrides, *asked])
+    taken = None if settings is None else load_scenario(settings)
+    own = load_scenario(name)
+    chosen = apply_overrides(own if taken is None else with_settings(own, taken), [*overrides, *asked])
     target = out or _next_free(RUNS, chosen.name)
     with _LateBar(quiet=as_json) as bar:
+        strangers = [] if taken is None else _strangers(taken, chosen, data_dir)
+        chosen = without_rows(chosen, strangers)
         result = run_backtest(chosen, target, data_dir=data_dir, progress=bar.show)
+    if strangers:
+        # Told last, so that what goes wrong stays one line.
+        left = f"--settings: left out the routing of {', '.join(strangers)}, which the run does not have"
+        Console(stderr=True).print(left, highlight=False, markup=False, soft_wrap=True)
     console = Console()
     if as_json:
         # Not console.print_json: a program gets one plain line, whatever the terminal's width.
@@ -90,6 +101,12 @@ def backtest_command(
         return
     print_summary(console, result.scenario, result.facts)
     console.print(f"Report: {result.directory / REPORT_FILE}", soft_wrap=True)
+
+
+def _strangers(taken: Scenario, scenario: Scenario, data_dir: Path | None) -> list[str]:
+    """Return the symbols that have a routing row in the settings ``taken`` but are not in the run."""
+    rows = taken.routing.keys() - {"*"}
+    return sorted(rows - set(symbols_of(scenario, data_dir))) if rows else []
 
 
 class _LateBar:

@@ -1,8 +1,8 @@
-"""Changing single settings of a scenario by their dotted path, as ``--set`` and tuning do."""
+"""Changing settings of a scenario: single ones by their dotted path, or all of routing and risk at once."""
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -35,6 +35,17 @@ def with_values(scenario: Scenario, values: Mapping[str, Any]) -> Scenario:
     for path, value in values.items():
         _assign(tables, path, value)
     return parse_scenario(tables)
+
+
+def with_settings(scenario: Scenario, settings: Scenario) -> Scenario:
+    """Return the scenario with the routing and risk of ``settings``, and all else its own."""
+    return scenario.model_copy(update={"routing": settings.routing, "risk": settings.risk})
+
+
+def without_rows(scenario: Scenario, symbols: Collection[str]) -> Scenario:
+    """Return the scenario without the routing rows of ``symbols``."""
+    rows = {symbol: row for symbol, row in scenario.routing.items() if symbol not in symbols}
+    return scenario.model_copy(update={"routing": rows})
 
 
 def path_keys(path: str) -> list[str]:

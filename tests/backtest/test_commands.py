@@ -104,6 +104,59 @@ def test_compare_sets_differences_from_the_first(
     assert "cheaper" in call(capsys, "compare", directory, out)[1]
 
 
+SMALL = ("--set", "data.hours=1", "--set", 'data.symbols=["BTC"]', "--set", "flow.users=5")
+TAKEN = """
+seed = 99
+[data]
+profile = "trend"
+[routing."*"]
+normal_threshold = 77
+[routing.BTC]
+betting_threshold = 88
+[routing.SOL]
+betting_threshold = 99
+[risk]
+hedge_debounce = "3s"
+"""
+
+
+def test_routing_and_risk_are_taken_from_another_scenario(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    settings, out = tmp_path / "recommended.toml", tmp_path / "out"
+    settings.write_text(TAKEN)
+    changed = ("--set", "risk.hedge_max_wait=9s", "--out", out, "--json")
+    status, text, err = call(capsys, "backtest", "synthetic-calm", "--settings", settings, *SMALL, *changed)
+    assert (status, json.loads(text)["name"]) == (0, "synthetic-calm")
+    assert err == "--settings: left out the routing of SOL, which the run does not have\n"
+    ran, own = load_scenario(str(out / "scenario.toml")), load_scenario("synthetic-calm")
+    assert sorted(ran.routing) == ["*", "BTC"]
+    assert (ran.routing["*"].normal_threshold, ran.routing["BTC"].betting_threshold) == (77, 88)
+    assert (ran.risk.hedge_debounce, ran.risk.hedge_max_wait) == (3 * 10**9, 9 * 10**9)
+    assert (ran.seed, ran.data.profile) == (own.seed, own.data.profile)
+
+
+def test_settings_that_cannot_be_taken_are_refused_in_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = tmp_path / "taken.toml"
+    settings.write_text("[routing.ETHH]\nbetting_threshold = 5\n[risk]\nhedge_debounce = '3s'\n")
+    asked = ("backtest", "synthetic-calm", *SMALL, "--settings")
+    unknown = ("--set", 'data.symbols=["BTCC"]')
+    for arguments, message in (
+        (("nowhere.toml",), "no file at nowhere.toml"),
+        (("synthetic-clam",), "did you mean 'synthetic-calm'"),
+        ((settings, "--set", "risk.hedge_max_wait=1s"), "must not be above hedge_max_wait"),
+        ((settings, *unknown), "symbol was 'BTCC'"),
+    ):
+        status, out, err = call(capsys, *asked, *arguments)
+        assert (status, out) == (2, "")
+        assert message in err
+        assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.toml"]
+
+
 def test_the_summary_names_the_headlines() -> None:
     run = made_run()
     console = Console(file=io.StringIO(), width=140)
