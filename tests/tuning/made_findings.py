@@ -39,14 +39,16 @@ SPACE: dict[str, Any] = {
 START_NS = 19_500 * DAY_NS
 
 
-def made_study(objectives: int = 2, **changes: Any) -> Study:
+def made_study(objectives: int | dict[str, str] = 2, **changes: Any) -> Study:
     """Return a study of six settings of flow-2023, with two constraints."""
     values = {
         "name": "thresholds",
         "description": "How much <script>alert('x')</script> & what size to keep INTERNAL?",
         "scenario": "flow-2023",
         "space": SPACE,
-        "objectives": dict(list(OBJECTIVES.items())[:objectives]),
+        "objectives": objectives
+        if isinstance(objectives, dict)
+        else dict(list(OBJECTIVES.items())[:objectives]),
         "constraints": {"bad_debt": {"max": 0}, "margin_ratio": {"min": D("1.5")}},
     }
     return parse_study(values | changes)
@@ -134,7 +136,7 @@ def _front(study: Study, points: list[Point]) -> tuple[int, ...]:
 
 
 def made_findings(
-    objectives: int = 2,
+    objectives: int | dict[str, str] = 2,
     *,
     recommends: bool = True,
     held_out: bool = True,
@@ -193,7 +195,7 @@ def made_findings(
         user_intervals={"house_pnl": (6_100.0, 15_900.0)} if checked and chosen is not None else {},
         importance=_importance(study),
         changes=_changes(study, points, chosen),
-        narrowed={"routing.*.normal_threshold": (350, 9_000)} if checked else {},
+        narrowed={"routing.*.normal_threshold": (350, 9_000)} if checked and len(study.space) > 2 else {},
         summary=(
             "Orders up to a few thousand USDC are kept instead of 1 000 USDC.",
             "Later users with <b>other habits</b> could undo the gain.",
@@ -258,7 +260,7 @@ def _stress(study: Study, rng: random.Random) -> tuple[Stress, ...]:
 def _importance(study: Study) -> dict[str, dict[str, float]]:
     shares = [0.61, 0.02, 0.17, 0.05, 0.04, 0.11]
     return {
-        name: dict(zip(study.space, shares[i:] + shares[:i], strict=True))
+        name: dict(zip(study.space, shares[i:] + shares[:i], strict=False))
         for i, name in enumerate(study.objectives)
     }
 
@@ -274,4 +276,4 @@ def _changes(study: Study, points: list[Point], chosen: int | None) -> tuple[tup
         "risk.hedge_drift_share": D("0.05"),
         "risk.hedge_tiers": [{"lower": D(10000), "ratio": D("0.5")}, {"lower": D(50000), "ratio": D("0.8")}],
     }
-    return tuple((path, before[path], points[chosen].values[path]) for path in study.space)
+    return tuple((path, before.get(path), points[chosen].values[path]) for path in study.space)
