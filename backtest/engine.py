@@ -192,8 +192,8 @@ def _add(engine: BacktestEngine, market: list[Tick], others: list, *, mirrored: 
     """Add a slice so that at one time the market comes first, on both venues, then the rest."""
     if market:
         engine.add_data(market, sort=False)
-        if mirrored:
-            engine.add_data(_mirrored(market), sort=False)
+        if mirrored and (quotes := _mirrored(market)):
+            engine.add_data(quotes, sort=False)
     if others:
         engine.add_data(others, client_id=ClientId(FLOW_CLIENT), sort=False)
     engine.sort_data()

@@ -15,7 +15,6 @@ What NautilusTrader 2.0.0rc7 does with the orders we send, found by trying and h
 - What is under way at the end is never heard of again.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -84,7 +83,8 @@ class ReplayVenue:
         self._quote_of = quote_of
         self._may_rest = may_rest
         self._orders = OpenOrders(command)
-        self._under_way: deque[_Arrival] = deque()  # by arrival: the latency is one for all
+        self._live: set[str] = set()  # cloids of orders neither filled nor cancelled
+        self._under_way: list[_Arrival] = []  # by arrival: the latency is one for all
         self._sizes: dict[str, Decimal] = {}
 
     def send(self, request: VenueOrderRequested) -> None:
@@ -98,11 +98,12 @@ class ReplayVenue:
         size = request.size.quantize(spec.lot, rounding=ROUND_HALF_EVEN)
         order = _Order(request.cloid, spec, request.side, limit, size, request.resting)
         self._orders.sent(request)
+        self._live.add(request.cloid)
         self._put(_Arrival(self._clock.now_ns + self._latency_ns, request.symbol, order, request.cloid))
 
     def cancel(self, request: VenueCancelRequested) -> None:
-        """Take a cancel on its way if its order is still live."""
-        if self._orders.is_live(request.cloid):
+        """Take a cancel on its way if its order is still live: of one just filled the core may not know yet."""
+        if request.cloid in self._live:
             self._put(_Arrival(self._clock.now_ns + self._latency_ns, request.symbol, None, request.cloid))
 
     def _put(self, arrival: _Arrival) -> None:
@@ -111,15 +112,15 @@ class ReplayVenue:
 
     def take_arrived(self, symbol: str | None) -> list[_Arrival]:
         """Remove and return what has arrived for ``symbol``, or EVERY_SYMBOL; all of it without latency."""
-        now_ns, taken = self._clock.now_ns, list[_Arrival]()
-        under_way = self._under_way
+        now_ns, under_way = self._clock.now_ns, self._under_way
         if not under_way or under_way[0].at_ns > now_ns:
-            return taken
-        kept = deque[_Arrival]()
+            return []
+        every = symbol is EVERY_SYMBOL or not self._latency_ns
+        taken: list[_Arrival] = []
+        kept: list[_Arrival] = []
         for arrival in under_way:
-            due = arrival.at_ns <= now_ns
-            wanted = symbol is EVERY_SYMBOL or arrival.symbol == symbol or not self._latency_ns
-            (taken if due and wanted else kept).append(arrival)
+            due = arrival.at_ns <= now_ns and (every or arrival.symbol == symbol)
+            (taken if due else kept).append(arrival)
         self._under_way = kept
         return taken
 
@@ -161,7 +162,7 @@ class ReplayVenue:
         if found:
             found[0].left = Decimal(0)
             self._forget_filled(arrival.symbol)
-            self._orders.ended(self._clock.now_ns, arrival.cloid)
+            self._end(arrival.cloid)
 
     def _rest(self, order: _Order) -> None:
         symbol = order.spec.symbol
@@ -180,7 +181,11 @@ class ReplayVenue:
             if order.side * best <= order.side * order.limit:
                 for price, size in list(self._levels(order, best)):
                     self._fill(order, price, size, maker=False)
-        self._orders.ended(self._clock.now_ns, order.cloid)
+        self._end(order.cloid)
+
+    def _end(self, cloid: str) -> None:
+        self._live.discard(cloid)
+        self._orders.ended(self._clock.now_ns, cloid)
 
     def _levels(self, order: _Order, best: Decimal) -> Iterator[Fill]:
         """Yield the fills of an order through the levels beyond ``best`` and within its limit."""
@@ -199,6 +204,8 @@ class ReplayVenue:
         if not size:
             return
         order.left -= size
+        if not order.left:
+            self._live.discard(order.cloid)
         stands = self._sizes.get(spec.symbol, Decimal(0)) + order.side * size
         if stands:
             self._sizes[spec.symbol] = stands

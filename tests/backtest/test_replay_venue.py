@@ -73,6 +73,7 @@ class ScriptedDriver:
         self._script = script
         self._ports: dict[HlAccount, Any] = {}
         self._sent: list[VenueOrderRequested] = []
+        self._cancelled: set[int] = set()
         self._counts = {"tick": 0, "fill": 0, "alert": 0}
 
     def attach(self, account: HlAccount, port: Any) -> None:
@@ -106,7 +107,8 @@ class ScriptedDriver:
                 self._arm(ts + int(asked.after * SECOND_NS))
             elif isinstance(asked, Order):
                 self._send(asked, ts)
-            elif asked.number < len(self._sent):
+            elif asked.number < len(self._sent) and asked.number not in self._cancelled:
+                self._cancelled.add(asked.number)  # the core, too, asks but once
                 sent = self._sent[asked.number]
                 cancel = VenueCancelRequested(sent.cloid, ts, sent.account, sent.symbol)
                 self._ports[sent.account].cancel(cancel)
@@ -253,7 +255,7 @@ def test_a_cancel_takes_the_latency_too_and_may_come_too_late():
     script = Script(
         at_tick={
             1: [Order("1", "99990", rests=True), Order("1", "99995", rests=True)],
-            2: [Cancel(0), Cancel(0)],
+            2: [Cancel(0)],
             3: [Cancel(1)],
         }
     )
@@ -361,7 +363,7 @@ def _tick(second: float, symbol: str, step: int, spread: int, size: float, is_ma
     slippage=st.sampled_from(["0", "0.2", "3"]),
     depth=st.sampled_from(["0", "5000"]),
 )
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_scripts_at_random_are_told_apart_by_nothing(
     ticks, at_tick, at_fill, at_alert, latency, slippage, depth
 ):
