@@ -22,11 +22,7 @@ from risk.errors import InvalidInput
 
 from .pool_jobs import job, outcomes_here, raising_job, scenario, varied_jobs
 
-pytestmark = [
-    pytest.mark.xdist_group("ray"),
-    # Ray leaves the files of its own processes' output open.
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.xdist_group("ray")
 
 
 @pytest.fixture(scope="module")
