@@ -124,9 +124,7 @@ def chunk_of(flow: InternalFlow) -> int:
     return max(1, _CHUNK_CELLS // max(1, len(flow.snapshot_ns)))
 
 
-def unforced_limit(
-    flow: InternalFlow, mode: RoutingMode, config: RoutingConfig, risk: RiskConfig, exposure: Decimal = _ZERO
-) -> int:
+def unforced_limit(flow: InternalFlow, mode: RoutingMode, config: RoutingConfig, risk: RiskConfig) -> int:
     """Return up to which notional the core keeps an order INTERNAL in ``mode``, in the flow's unit; −1: none.
 
     The house is otherwise as it begins: with its whole reserve, and nothing that forces orders out.
@@ -135,7 +133,7 @@ def unforced_limit(
         whitelisted=config.internal_whitelisted,
         reserve=risk.reserve_capital,
         breaker_open=False,
-        symbol_exposure=exposure,
+        symbol_exposure=_ZERO,
         total_exposure=_ZERO,
         range_open=False,
         channel_unhealthy=False,
