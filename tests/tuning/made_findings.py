@@ -105,7 +105,7 @@ def _points(study: Study, rng: random.Random, count: int) -> list[Point]:
 
 def _judged(study: Study, found: Mapping[str, Any], rng: random.Random, *, sure: bool) -> Judged:
     ends = {
-        name: (float(found[name]) * 0.8 - 100, float(found[name]) * 1.25 + 100)
+        name: (float(found[name]) * 0.8, float(found[name]) * 1.25)
         for name in study.objectives
         if sure and found[name] is not None and name != "margin_ratio"
     }

@@ -66,17 +66,17 @@ def intervals(findings: Findings, chosen: Finalist) -> Figure:
     """Draw how sure the recommended point's objectives are where it was searched, by what is resampled."""
     aims = list(findings.study.objectives)
     panels = Panels(len(aims), 3, height=130, gap=_NARROW)
+    chosen_here, baseline = chosen.parts[SEARCHED], findings.baseline.get(SEARCHED)
+    rows = [("recommended,<br>time resampled", GREEN, chosen_here)]
+    if findings.user_intervals:
+        without = replace(chosen_here, intervals=findings.user_intervals)
+        rows.append(("recommended, without<br>each group of users", TEAL, without))
+    if baseline is not None:
+        rows.append((f"{ALL_HYPERLIQUID},<br>time resampled", AMBER, baseline))
+    names = [name for name, _, _ in rows]
     for i, aim in enumerate(aims):
-        rows = [("recommended,<br>time resampled", GREEN, chosen.parts[SEARCHED])]
-        if aim in findings.user_intervals:
-            without = {aim: findings.user_intervals[aim]}
-            rows.append(
-                ("recommended, without<br>each group of users", TEAL, replace(rows[0][2], intervals=without))
-            )
-        if SEARCHED in findings.baseline:
-            rows.append((f"{ALL_HYPERLIQUID},<br>time resampled", AMBER, findings.baseline[SEARCHED]))
         traces = [_marks(aim, name, colour, judged) for name, colour, judged in rows]
-        panels.place(traces, measure_axis(aim) | {"nticks": 6}, _names([r[0] for r in rows], i % 3 == 0))
+        panels.place(traces, measure_axis(aim) | {"nticks": 6}, _names(names, i % 3 == 0))
     return panels.figure(showlegend=False)
 
 

@@ -75,12 +75,13 @@ def trade_offs(findings: Findings) -> Figure:
     """Draw every pair of objectives against each other."""
     pairs = list(combinations(findings.study.objectives, 2))
     panels = Panels(len(pairs), 3 if len(pairs) == 3 else 2)
+    texts = {p.number: _hover(p, list(findings.study.objectives)) for p in findings.points}
     for across, up in pairs:
         traces = []
         for group in _groups(findings):
             found = [p for p in group.points if None not in (p.figures[across], p.figures[up])]
             x, y = (scaled(name, [p.figures[name] for p in found]) for name in (across, up))
-            traces.append(_dots(group, x, y, [_hover(p, (across, up)) for p in found]))
+            traces.append(_dots(group, x, y, [texts[p.number] for p in found]))
         if len(pairs) == 1:
             traces.insert(0, _front_line(findings, across, up))
         traces += _baseline_mark(findings, across, up)
@@ -192,16 +193,15 @@ def slices(findings: Findings) -> Figure:
     panels = Panels(len(paths) * len(aims), columns if len(aims) <= columns else 2)
     for path in paths:
         parameter = findings.study.space[path]
+        places = {p.number: on_axis(parameter, p.values[path]) for p in findings.points}
+        texts = {p.number: f"<b>trial {p.number}</b><br>{setting(p.values[path])}" for p in findings.points}
         for aim in aims:
             traces = []
             for group in _groups(findings):
                 found = [p for p in group.points if p.figures[aim] is not None]
-                x = [on_axis(parameter, p.values[path]) for p in found]
-                texts = [
-                    f"<b>trial {p.number}</b><br>{said(aim, p.figures[aim])}<br>{setting(p.values[path])}"
-                    for p in found
-                ]
-                traces.append(_dots(group, x, scaled(aim, [p.figures[aim] for p in found]), texts))
+                x, y = [places[p.number] for p in found], scaled(aim, [p.figures[aim] for p in found])
+                said_of = [f"{texts[p.number]}<br>{said(aim, p.figures[aim])}" for p in found]
+                traces.append(_dots(group, x, y, said_of))
             panels.place(traces, setting_axis(path, parameter), measure_axis(aim))
     return panels.figure()
 

@@ -109,15 +109,15 @@ def neighbours(findings: Findings) -> str:
         [
             "as recommended",
             "",
-            *(figure_cell(name, point.figures, point.broken) for name in measures),
             _words(_KEPT),
+            *(figure_cell(name, point.figures, point.broken) for name in measures),
         ]
     ]
     for each in findings.neighbours:
         cells = [figure_cell(name, each.figures, each.broken) for name in measures]
         verdict = "could not be run" if each.figures is None else broken_text(each.broken) or _KEPT
-        rows.append([each.path, _value(each.value), *cells, _words(verdict, bad=verdict != _KEPT)])
-    head = ["setting moved", "to", *map(heading, measures), "constraints"]
+        rows.append([each.path, _value(each.value), _words(verdict, bad=verdict != _KEPT), *cells])
+    head = ["setting moved", "to", "constraints", *map(heading, measures)]
     return table(head, rows, text_columns=2, red=False)
 
 
@@ -133,13 +133,11 @@ def stress(findings: Findings) -> str:
             cells.append(figure_cell(name, each.own, {}))
         cells += [figure_cell(name, each.chosen, each.broken) for name in others]
         verdict = each.message or broken_text(each.broken) or _KEPT
-        rows.append([each.scenario, _words(each.description), *cells, _words(verdict, bad=verdict != _KEPT)])
-    head = ["scenario", "what it is"]
+        rows.append([each.scenario, _words(verdict, bad=verdict != _KEPT), *cells, _words(each.description)])
+    head = ["scenario", "constraints, or why not run"]
     for name in aims:
         head += [heading(name), "with its own settings"]
-    return table(
-        [*head, *map(heading, others), "constraints, or why not run"], rows, text_columns=2, red=False
-    )
+    return table([*head, *map(heading, others), "what it is"], rows, text_columns=2, red=False)
 
 
 def trials(findings: Findings) -> str:
@@ -195,7 +193,7 @@ def _value(value: Any) -> tuple[str, ...]:
     if value is None:
         return "not set", ""
     text = setting(value)
-    return (text, str(value), "words") if len(text) > 30 else (text, str(value))
+    return (text, text, "words") if isinstance(value, list | tuple) else (text, str(value))
 
 
 def _breakable(path: str) -> str:
