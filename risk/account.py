@@ -173,8 +173,8 @@ def _file_cross(core: Core, user: User) -> None:
         return
     slack = cash(core, user) + holds(core, user)
     legs = []
-    for symbol in sorted(user.legs):
-        leg, state = user.legs[symbol], core.symbols[symbol]
+    for symbol, leg in sorted(user.legs.items()):
+        state = core.symbols[symbol]
         slack += _leg_result(state, leg) - _leg_maintenance(user, state, leg)
         legs.append((symbol, leg.net_size, leg.gross_size, state.mark_float, state.spec.tiers.max_rate))
     core.index.put_cross(user.name, slack, legs)

@@ -18,6 +18,11 @@ def finite(name: str, value: Decimal) -> None:
 
 def positive(name: str, value: Decimal) -> None:
     """Raise unless ``value`` is a finite Decimal above 0."""
+    try:
+        if isinstance(value, Decimal) and _LEAST < value < _MOST:
+            return
+    except InvalidOperation:
+        pass  # a NaN
     finite(name, value)
     if value <= 0:
         raise InvalidInput(f"{name} was {value}; it must be a number above 0")

@@ -10,7 +10,6 @@ from risk.external import open_hold, send_open
 from risk.house_accounts import trading_opens_allowed
 from risk.inputs import MarginMode, OrderSubmitted, OrderType
 from risk.internal import fee_rate, open_internal
-from risk.margin import max_leverage
 from risk.numbers import round_money
 from risk.reconciliation import opens_allowed
 from risk.routing import RouteDecision, forced_reason, split
@@ -110,7 +109,8 @@ def _route(
         cap = core.risk.max_positions_per_user_symbol
         core.refuse(command, "TOO_MANY_POSITIONS", f"{cap} are open on {command.symbol}; close one first")
         return
-    highest = max_leverage(size * state.mark, state.spec.tiers)
+    tiers = state.spec.tiers
+    highest = tiers.leverages[tiers.index(size * state.mark)]
     if command.leverage > highest:
         core.refuse(command, "LEVERAGE_ABOVE_TIER", f"{command.leverage}x; this notional allows {highest}x")
         return

@@ -45,19 +45,6 @@ class _Lines(NamedTuple):
     lines: tuple[tuple[float, float], ...]
 
 
-def _reach(leg: _Leg) -> tuple[str, float, float, bool, bool]:
-    """Say what a leg can lose: (symbol, mark, slack per USDC of move, by a fall of the mark, by a rise).
-
-    A one-sided one cannot lose on its winning side, where profit outgrows maintenance.
-    """
-    symbol, net, gross, mark, rate = leg
-    one_sided = abs(net) == gross and rate <= _HIGHEST_RATE
-    if one_sided and net > 0:
-        return symbol, float(mark), float(gross), True, False  # a long's maintenance falls as it loses
-    loss = abs(float(net)) + float(gross) * float(rate)
-    return symbol, float(mark), loss, not one_sided, True
-
-
 class LiquidationIndex:
     """Index open positions by the mark that could liquidate them; put again after every change of a position.
 
@@ -125,20 +112,25 @@ class LiquidationIndex:
         if self._cross_put.get(user) == put:
             return
         self._cross_put[user] = put
-        reaches = [_reach(leg) for leg in legs]
-        usable = float(slack) * (1.0 - _ROUNDING) - _LEG_ROUNDING * len(legs)
-        width = -math.inf
-        if reaches and usable > 0.0:
-            width = usable / sum([loss * mark for _, mark, loss, _, _ in reaches]) * (1.0 - _ROUNDING)
-        triggers = {}
-        for symbol, mark, _, falls, rises in reaches:
+        reached = []  # (side, mark, how far off its trigger lies per unit of width)
+        loss = 0.0
+        for symbol, net, gross, mark, rate in legs:
             _, _, below, above = self.sides(symbol)
-            if falls:
-                triggers[below] = mark - width * mark
-            if rises:
-                triggers[above] = mark + width * mark
+            price = float(mark)
+            # A one-sided leg cannot lose on its winning side, where profit outgrows maintenance.
+            one_sided = abs(net) == gross and rate <= _HIGHEST_RATE
+            if one_sided and net > 0:
+                loss += float(gross) * price  # a long's maintenance falls as it loses
+                reached.append((below, price, -price))
+            else:
+                loss += (abs(float(net)) + float(gross) * float(rate)) * price
+                reached.append((above, price, price))
+                if not one_sided:
+                    reached.append((below, price, -price))
             self._narrowed.add(symbol)
-        self._cross.put(user, triggers)
+        usable = float(slack) * (1.0 - _ROUNDING) - _LEG_ROUNDING * len(legs)
+        width = usable / loss * (1.0 - _ROUNDING) if usable > 0.0 and legs else -math.inf
+        self._cross.put(user, {side: price + width * far for side, price, far in reached})
 
     def __contains__(self, user: str) -> bool:
         """Say whether a cross account is filed."""
