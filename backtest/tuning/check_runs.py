@@ -55,7 +55,7 @@ def problem(outcome: Outcome) -> str:
         case Refused(message):
             return message
         case Failed(message, attempts):
-            return f"failed {attempts} times, at last with {message}"
+            return f"{message} (tried {attempts} times)" if attempts else message
         case Stopped(measure, figure, _):
             return f"ended early with {measure} at {text_of(figure)}"
 

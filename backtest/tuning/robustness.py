@@ -51,23 +51,21 @@ def shake(
     """
     cases = stress_cases(study, values, data_dir, catalog_dir)
     moved, groups = _moved(study, values), _groups(study)
-    asked: dict[tuple[str, Any], Ask] = {}
+    asked: dict[tuple[str, int], Ask] = {}
     for number, (path, value) in enumerate(moved):
         near = {**values, path: value}
         make = partial(part_scenario, study, near, SEARCHED)
         asked[_MOVED, number] = known.get(settings_text(near)) or ask(study, make)
     for group in groups:
         asked[_WITHOUT, group] = ask(study, partial(_without, study, values, group))
-    for case in cases:
-        asked[_CHOSEN, case.scenario] = _ask_case(study, case, case.chosen)
-        asked[_OWN, case.scenario] = _ask_case(study, case, case.own)
+    for number, case in enumerate(cases):
+        asked[_CHOSEN, number] = _ask_case(study, case, case.chosen)
+        asked[_OWN, number] = _ask_case(study, case, case.own)
     found = run_named(asked, run_all)
     left_out = {group: found[_WITHOUT, group] for group in groups}
     return Robustness(
         tuple(_neighbour(study, *each, found[_MOVED, number]) for number, each in enumerate(moved)),
-        tuple(
-            _stress(study, each, found[_CHOSEN, each.scenario], found[_OWN, each.scenario]) for each in cases
-        ),
+        tuple(_stress(study, c, found[_CHOSEN, n], found[_OWN, n]) for n, c in enumerate(cases)),
         _user_intervals(study, figures, left_out),
         tuple(_without_group(group, problem(each)) for group, each in left_out.items() if problem(each)),
     )

@@ -37,19 +37,19 @@ def stress_cases(
 
 
 def _case(name: str, recommended: Scenario, data_dir: Path | None, catalog_dir: Path | None) -> StressCase:
-    description = ""
+    shown, description = name, ""
     try:
         own = load_scenario(name)
-        description = own.description
+        shown, description = own.name, own.description
         own = own.model_copy(update={"report": own.report.model_copy(update={"counterfactuals": False})})
         rows = recommended.routing
         if rows.keys() - {"*"}:
             known = _symbols(own, data_dir, catalog_dir)
             rows = {symbol: row for symbol, row in rows.items() if symbol == "*" or symbol in known}
     except InvalidInput as error:
-        return StressCase(name, description, None, None, str(error))
+        return StressCase(shown, description, None, None, str(error))
     chosen = own.model_copy(update={"routing": rows, "risk": recommended.risk})
-    return StressCase(name, description, chosen, own)
+    return StressCase(shown, description, chosen, own)
 
 
 def _symbols(scenario: Scenario, data_dir: Path | None, catalog_dir: Path | None) -> list[str]:

@@ -530,3 +530,33 @@ def test_findings_are_the_same_every_time() -> None:
 
 def test_points_hold_every_measure() -> None:
     assert set(found([3_000]).points[0].figures) == set(MEASURES)
+
+
+def test_the_summary_warns_where_doing_nothing_was_better_and_settings_break_under_stress(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "hard.toml").write_text(TINY)
+
+    def answer(scenario: Scenario) -> Outcome:
+        if scenario.name == "hard":
+            ours = "ETH" not in scenario.routing
+            return Finished("hard", made_slots(-500 if ours else 20, bad_debt=[D(9 if ours else 0)]))
+        if part_of(scenario) == LATER and hl(scenario):
+            return Finished("lucky", made_slots(*[1_000] * 12))
+        return quiet(scenario)
+
+    checks = {"stress": [str(tmp_path / "hard.toml")], "bootstrap": 1_000}
+    findings = found([3_000], answer, checks=checks, constraints={"bad_debt": {"max": 5}})
+    said = " ".join(findings.summary)
+    for words in (
+        "change routing.*.normal_threshold from 10 000 to 3 000.",
+        "Beware: in House PnL everything on Hyperliquid was better on later time, same users.",
+        "that is unlikely to be luck (p = 0.0",
+        "in 4 of 4 segments of time",
+        "the worst of 2 neighbours is routing.*.normal_threshold = 2 000, House PnL +1 092 USDC; 0 of them",
+        "stress scenarios is hard: House PnL −500.00 USDC (with that scenario's own settings: +20.00 USDC).",
+        "On hard the recommended settings break Bad debt by 4.00 USDC.",
+    ):
+        assert words in said
+    (hard,) = findings.stress
+    assert (hard.chosen["house_pnl"], hard.own["house_pnl"], hard.broken) == (-500, 20, {"bad_debt": 4})
