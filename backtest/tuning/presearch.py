@@ -63,8 +63,10 @@ def narrow(study: Study, run_watched: RunWatched) -> Narrowing:
     reason = _reason(study, base, varied)
     if reason:
         return _unchanged(study, reason)
+    recorder = FlowRecorder()
+    tables = run_watched(reference(base), recorder.watch)
     try:
-        flow = _reference(base, run_watched)
+        flow = internal_flow(recorder, tables)
     except InvalidInput as error:
         return _unchanged(study, str(error))
     tried = list(_valid(base, _draw(study, varied)))
@@ -148,12 +150,6 @@ def _reason(study: Study, base: Scenario, varied: Space) -> str:
 
 def _unchanged(study: Study, reason: str) -> Narrowing:
     return Narrowing(dict(study.space), {}, reason, (), pa.table({}))
-
-
-def _reference(base: Scenario, run_watched: RunWatched) -> InternalFlow:
-    recorder = FlowRecorder()
-    tables = run_watched(reference(base), recorder.watch)
-    return internal_flow(recorder, tables)
 
 
 def _draw(study: Study, varied: Space) -> Iterator[dict[str, Any]]:
