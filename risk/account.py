@@ -68,21 +68,14 @@ def holds(core: Core, user: User) -> Decimal:
 
 def account_value(core: Core, user: User) -> Decimal:
     """Return the cross account value: cash + holds + Σ cross unrealised PnL − funding not yet settled."""
-    return cash(core, user) + holds(core, user) + _cross_result(core, user)
-
-
-def _cross_result(core: Core, user: User) -> Decimal:
-    total = ZERO
-    for symbol, leg in user.legs.items():
-        total += _leg_result(core.symbols[symbol], leg)
-    return total
-
-
-def _leg_result(state: SymbolState, leg: CrossLeg) -> Decimal:
-    """Return the unrealised PnL of a user's cross positions of one symbol, less funding not yet settled."""
-    unrealised = state.mark * leg.net_size - leg.net_cost
-    owed = state.funding_index * leg.net_size - leg.net_indexed
-    return unrealised - owed if owed else unrealised  # no digits of a zero, which texts would show
+    value = cash(core, user) + holds(core, user)
+    symbols = core.symbols
+    for position in user.cross.values():
+        state = symbols[position.symbol]
+        value += position.unrealised(state.mark)
+        if position.funding_index != state.funding_index:
+            value -= position.accrued(state.funding_index)
+    return value
 
 
 def cross_maintenance(core: Core, user: User) -> Decimal:
@@ -107,7 +100,15 @@ def free_collateral(core: Core, user: User) -> Decimal:
     """Return what a user may open with: max(0, account value − holds − Σ cross initial margin at mark) (§4)."""
     if not user.cross:
         return max(ZERO, cash(core, user))
-    return max(ZERO, cash(core, user) + _cross_result(core, user) - cross_initial(core, user))
+    value, initial, symbols = cash(core, user), ZERO, core.symbols
+    for position in user.cross.values():
+        state = symbols[position.symbol]
+        notional = position.size * state.mark
+        value += position.side * (notional - position.cost)
+        if position.funding_index != state.funding_index:
+            value -= position.accrued(state.funding_index)
+        initial += notional / position.leverage
+    return max(ZERO, value - initial)
 
 
 def withdrawable(core: Core, user: User) -> Decimal:
@@ -175,7 +176,8 @@ def _file_cross(core: Core, user: User) -> None:
     legs = []
     for symbol, leg in sorted(user.legs.items()):
         state = core.symbols[symbol]
-        slack += _leg_result(state, leg) - _leg_maintenance(user, state, leg)
+        slack += state.mark * leg.net_size - leg.net_cost - _leg_maintenance(user, state, leg)
+        slack -= state.funding_index * leg.net_size - leg.net_indexed
         legs.append((symbol, leg.net_size, leg.gross_size, state.mark_float, state.spec.tiers.max_rate))
     core.index.put_cross(user.name, slack, legs)
     core.touched.update(user.legs)

@@ -114,7 +114,7 @@ class VenueOrder:
 class CrossLeg:
     """Sum up a user's cross positions of one symbol: Σ side × (size, cost), Σ size, Σ side × size × index at entry.
 
-    With them an account's value is a few operations per symbol, whatever the number of positions.
+    With them the scan learns an account's slack in a few operations per symbol, however many positions there are.
     """
 
     net_size: Decimal = ZERO
