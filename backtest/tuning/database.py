@@ -2,22 +2,27 @@
 
 import fcntl
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import URL, Engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from data.storage import first_line
 from risk.errors import InvalidInput
 
 DEFAULT_URL = "sqlite:///studies/studies.db"
 _CONNECT_S = 5
+_FREED_S = 1.0
+_LOCK = text("select pg_try_advisory_lock(:key)")
+_UNLOCK = text("select pg_advisory_unlock(:key)")
 _EXPECTED = "it must be sqlite:///PATH or postgresql://USER@HOST/NAME"
 # The server gives up on a machine that vanished after a minute, so that its study is free again.
 _KEEPALIVE = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
@@ -94,18 +99,26 @@ class Database:
     @contextmanager
     def _advisory_lock(self, name: str) -> Iterator[bool]:
         digest = hashlib.blake2b(f"study {name}".encode(), digest_size=8).digest()
-        key = int.from_bytes(digest, signed=True)
+        key = {"key": int.from_bytes(digest, signed=True)}
         with self.reached():
             connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             with self.reached():
-                free = connection.execute(
-                    text("select pg_try_advisory_lock(:key)"), {"key": key}
-                ).scalar_one()
-            yield bool(free)
+                free = _taken(connection, key)
+            yield free
         finally:
-            connection.invalidate()  # a pooled connection would keep the lock
+            with suppress(SQLAlchemyError):
+                connection.execute(_UNLOCK, key)
+            connection.invalidate()  # should that have failed: a pooled connection would keep the lock
             connection.close()
+
+
+def _taken(connection: Connection, key: Mapping[str, int]) -> bool:
+    """Take the lock; a server notices a moment later that a process which had it is gone."""
+    deadline = time.monotonic() + _FREED_S
+    while not (free := bool(connection.execute(_LOCK, key).scalar_one())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return free
 
 
 def _parsed(url: str) -> URL:
@@ -124,7 +137,7 @@ def _parsed(url: str) -> URL:
 
 def _engine_options(url: URL) -> dict[str, Any]:
     if url.drivername == "sqlite":
-        return {}
+        return {"poolclass": NullPool}  # none stays open where opening the storage fails half-way
     # After a restart of the server the pool's connections are dead: ask before use.
     connect = {"connect_timeout": _CONNECT_S, "options": _KEEPALIVE}
     return {"connect_args": connect, "pool_pre_ping": True}

@@ -86,6 +86,10 @@ class _Sampled:
         if drawn is not None:
             self._optuna.enqueue_trial(dict(drawn))
         trial = self._asked[number] = self._optuna.ask(self._distributions)
+        if drawn is not None and self._study.sampler == "nsga2":
+            _ = (
+                trial.relative_params
+            )  # sampling gives a trial its generation: what was drawn before needs one too
         values = {path: parameter.value(trial.params[path]) for path, parameter in self._space.items()}
         return Proposal(values, trial.params)
 
