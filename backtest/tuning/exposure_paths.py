@@ -103,8 +103,8 @@ class Figures:
     Records and notionals are those of opening orders' routing records; ``internal_volume`` is that of INTERNAL
     fills. ``max_exposure`` is the largest Σ |net exposure| of all symbols at a sample of the house,
     ``over_limit_ns`` the time it stood above the study's limit, as slots count it.
-    Estimates (USDC): ``result`` of the INTERNAL positions, ``traded`` on Hyperliquid instead, ``charged`` the part
-    of it that pays a builder fee.
+    Estimates (USDC): ``result`` of the INTERNAL positions and of builder fees on the other orders, its worst
+    ``drawdown`` at those samples, and what is ``traded`` on Hyperliquid.
     """
 
     internal_records: Integers
@@ -115,8 +115,8 @@ class Figures:
     max_exposure: Integers
     over_limit_ns: Integers
     result: Floats
+    drawdown: Floats
     traded: Floats
-    charged: Floats
 
 
 def chunk_of(flow: InternalFlow) -> int:
@@ -159,50 +159,45 @@ def peaks(kept: KeptBySize, marks: Integers) -> Integers:
     return np.concatenate(found)[which]
 
 
-def total_exposures(flow: InternalFlow, kept: Mapping[str, Kept]) -> Integers:
-    """Return (K × H) Σ |net exposure| over all symbols at each sample of the house."""
-    total = np.zeros((1, len(flow.snapshot_ns)), dtype=np.int64)
-    for name, symbol in flow.symbols.items():
-        net = kept[name].running(symbol.size, symbol.seen)
-        np.abs(net, out=net)
-        total = total + np.multiply(net, symbol.snapshot_mark, out=net)
-    return total
+def house_paths(
+    flow: InternalFlow, kept: Mapping[str, Kept], builder_rate: float = 0.0
+) -> tuple[Integers, Floats]:
+    """Return, by setting and sample of the house, Σ |net exposure| of all symbols and an estimate of what it made.
 
-
-def results(flow: InternalFlow, kept: Mapping[str, Kept], builder_rates: Floats) -> Floats:
-    """Return (K × H) what the house has made by each sample, in USDC: an estimate without funding and hedges.
-
-    INTERNAL positions at mark, and ``builder_rates`` (K) on what the other orders trade.
+    The first is exact, in the flow's unit. The second is in USDC: INTERNAL positions at mark, and ``builder_rate`` on
+    what the other orders trade; without funding and hedges.
     """
-    path = np.zeros((len(builder_rates), len(flow.snapshot_ns)))
+    exposure = np.zeros((1, len(flow.snapshot_ns)), dtype=np.int64)
+    made = np.zeros((1, len(flow.snapshot_ns)))
     for name, symbol in flow.symbols.items():
-        mirror = kept[name].running(symbol.size, symbol.seen) * symbol.snapshot_mark
-        path += kept[name].running(symbol.gained, symbol.seen) - mirror * 10.0**-flow.places
-        all_charged = np.concatenate(([0.0], np.cumsum(symbol.charged)))[symbol.seen]
-        path += builder_rates[:, None] * (all_charged - kept[name].running(symbol.charged, symbol.seen))
-    return path
+        mirror = kept[name].running(symbol.size, symbol.seen)
+        mirror *= symbol.snapshot_mark
+        builder_fees = builder_rate * symbol.charged
+        # Every order pays one; those kept give it back.
+        gained = kept[name].running(symbol.gained - builder_fees, symbol.seen)
+        gained -= mirror / 10.0**flow.places
+        gained += np.concatenate(([0.0], np.cumsum(builder_fees)))[symbol.seen]
+        made = made + gained
+        exposure = exposure + np.abs(mirror, out=mirror)
+    return exposure, made
 
 
-def drawdowns(paths: Floats) -> Floats:
-    """Return (K) the deepest fall of each path from its start or a peak."""
-    peaks_so_far = np.maximum.accumulate(np.maximum(paths, 0.0), axis=1)
-    return (peaks_so_far - paths).max(axis=1)
-
-
-def figures(flow: InternalFlow, kept: Mapping[str, Kept], exposure_limit: Decimal | None) -> Figures:
+def figures(
+    flow: InternalFlow, kept: Mapping[str, Kept], exposure_limit: Decimal | None, builder_rate: float = 0.0
+) -> Figures:
     """Return the figures of the settings that ``kept`` tells of, ``chunk_of(flow)`` of them at most."""
-    totals = total_exposures(flow, kept)
+    exposure, made = house_paths(flow, kept, builder_rate)
     return Figures(
         internal_records=_total(flow, kept, "kept"),
         hyperliquid_records=_total(flow, kept, "kept_forced") + _left(flow, kept, "sent"),
         internal_notional=_total(flow, kept, "kept_notional"),
         hyperliquid_notional=_total(flow, kept, "kept_forced_notional") + _left(flow, kept, "sent_notional"),
         internal_volume=_total(flow, kept, "volume"),
-        max_exposure=totals.max(axis=1),
-        over_limit_ns=_time_over(flow, totals, exposure_limit),
-        result=_total(flow, kept, "result"),
+        max_exposure=exposure.max(axis=1),
+        over_limit_ns=_time_over(flow, exposure, exposure_limit),
+        result=_total(flow, kept, "result") + builder_rate * _left(flow, kept, "charged"),
+        drawdown=_drawdowns(made),
         traded=_left(flow, kept, "traded"),
-        charged=_left(flow, kept, "charged"),
     )
 
 
@@ -215,6 +210,12 @@ def _left(flow: InternalFlow, kept: Mapping[str, Kept], name: str) -> Column:
     """Return, by setting, the sum of a yield over the decisions sent away."""
     whole = sum(getattr(each.yields, name).sum() for each in flow.symbols.values())
     return whole - _total(flow, kept, name)
+
+
+def _drawdowns(paths: Floats) -> Floats:
+    """Return (K) the deepest fall of each path from its start, 0, or a later peak."""
+    peak = np.maximum.accumulate(np.maximum(paths, 0.0), axis=1)
+    return (peak - paths).max(axis=1)
 
 
 def _time_over(flow: InternalFlow, totals: Integers, exposure_limit: Decimal | None) -> Integers:

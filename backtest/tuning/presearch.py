@@ -19,7 +19,7 @@ from backtest.counterfactuals import counterfactual
 from backtest.estimates import ALL_INTERNAL
 from backtest.scenario import Scenario
 from backtest.scenario_overrides import path_keys, with_values
-from backtest.tuning.exposure_paths import chunk_of, drawdowns, figures, results
+from backtest.tuning.exposure_paths import Figures, chunk_of, figures
 from backtest.tuning.internal_flow import Floats, InternalFlow
 from backtest.tuning.internal_run import FlowRecorder, internal_flow
 from backtest.tuning.mode_paths import kept_by_symbol, rules
@@ -72,7 +72,8 @@ def narrow(study: Study, run_watched: RunWatched) -> Narrowing:
     tried = list(_valid(base, _draw(study, varied)))
     if not tried:
         return _unchanged(study, "no setting that was drawn makes a scenario that can be run")
-    estimates = estimate(flow, [settings for _, settings in tried], study.exposure_limit)
+    settings = [each for _, each in tried]
+    estimates = estimate(flow, settings, study.exposure_limit, float(base.risk.builder_fee_rate))
     kept = _best(study, estimates)
     values = [drawn for drawn, _ in tried]
     moving = [
@@ -104,32 +105,30 @@ def reference(base: Scenario) -> Scenario:
 
 
 def estimate(
-    flow: InternalFlow, settings: Sequence[Settings], exposure_limit: Decimal | None
+    flow: InternalFlow, settings: Sequence[Settings], exposure_limit: Decimal | None, builder_rate: float
 ) -> dict[str, Floats]:
-    """Return an estimate of each of ESTIMATED for every one of ``settings``.
+    """Return an estimate of each of ESTIMATED for every one of ``settings``; ``builder_rate`` is that of all.
 
     ``house_pnl`` is what the INTERNAL positions brought in the run with everything INTERNAL, plus builder fees on the
     rest: without hedges, deviation, bad debt, and what users would do with another result.
     """
     chunk = chunk_of(flow)
     parts = [settings[first : first + chunk] for first in range(0, len(settings), chunk)]
-    found = [_estimate(flow, part, exposure_limit) for part in parts]
+    found = [
+        _as_measures(flow, figures(flow, kept_by_symbol(flow, part), exposure_limit, builder_rate))
+        for part in parts
+    ]
     return {name: np.concatenate([part[name] for part in found]) for name in ESTIMATED}
 
 
-def _estimate(
-    flow: InternalFlow, settings: Sequence[Settings], exposure_limit: Decimal | None
-) -> dict[str, Floats]:
-    unit = 10.0**-flow.places
-    kept = kept_by_symbol(flow, settings)
-    found = figures(flow, kept, exposure_limit)
-    rates = np.array([float(each.risk.builder_fee_rate) for each in settings])
-    volume = found.internal_volume * unit
+def _as_measures(flow: InternalFlow, found: Figures) -> dict[str, Floats]:
+    dollar = 10.0**flow.places
+    volume = found.internal_volume / dollar
     traded = volume + found.traded
     return {
-        "house_pnl": found.result + rates * found.charged,
-        "max_drawdown": drawdowns(results(flow, kept, rates)),
-        "max_exposure": found.max_exposure * unit,
+        "house_pnl": found.result,
+        "max_drawdown": found.drawdown,
+        "max_exposure": found.max_exposure / dollar,
         "hours_over_limit": found.over_limit_ns / HOUR_NS,
         "internal_share": np.divide(volume, traded, out=np.zeros_like(traded), where=traded > 0),
     }

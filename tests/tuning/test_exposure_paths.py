@@ -18,8 +18,8 @@ from backtest.tuning.exposure_paths import (
     KeptBySize,
     exposures,
     figures,
+    house_paths,
     peaks,
-    total_exposures,
     unforced_limit,
 )
 from backtest.tuning.internal_flow import NEVER, InternalFlow
@@ -80,7 +80,7 @@ def assert_as_the_engine(scenario: Scenario, name: str = TREND) -> Mapping[str, 
     assert sum((row["price"] * row["size"] for row in internal), D(0)) == flow.money(found.internal_volume[0])
     assert_equal_paths(flow, kept, internal)
     totals = tables["house"]["total_exposure"].to_pylist()
-    assert [flow.money(each) for each in total_exposures(flow, kept)[0]] == totals
+    assert [flow.money(each) for each in house_paths(flow, kept)[0][0]] == totals
     assert flow.money(found.max_exposure[0]) == max(totals)
     assert found.over_limit_ns[0] == time_over(tables["house"]["ts"].to_pylist(), totals)
     return tables

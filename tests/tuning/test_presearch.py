@@ -75,7 +75,7 @@ def test_estimates_of_everything_internal_are_the_measures_of_that_run() -> None
     capital += risk.trading_account_capital + risk.hedge_account_capital
     slots = cut(tables, capital, risk.reserve_capital, D(20_000), slot_length(feed.span))
     measured = measure_all(slots)
-    found = estimate(internal_flow(recorder, tables), [everything.settings()], D(20_000))
+    found = estimate(internal_flow(recorder, tables), [everything.settings()], D(20_000), 0.0)
     assert found.keys() == set(ESTIMATED)
     assert measured["max_exposure"] > 20_000
     for name, figures in found.items():
