@@ -112,7 +112,7 @@ def meaning(path: str) -> str:
 
 def setting_unit(path: str) -> str:
     """Return the unit of a setting that is not a duration, as far as its meaning names one."""
-    return "USDC" if meaning(path).startswith("USDC") and path_keys(path)[-1] != "ratio" else ""
+    return "USDC" if meaning(path).startswith("USDC") else ""
 
 
 def limit_text(measure: str, limit: Limit) -> str:
