@@ -64,7 +64,7 @@ class _Replay:
         self._hedge_is_quoted = settings.risk.hedging_enabled
         self._trading = self._venue(scenario, HlAccount.TRADING, self._quotes.get)
         self._hedge = self._venue(scenario, HlAccount.HEDGE, self._hedge_quote)
-        self._in_market = False  # at the time in hand the market is not through yet
+        self._in_market = True  # at the time in hand the market is not through yet
         self._mirrored: Quote | None = None  # what the hedge account's venue is quoted just now
         self._played = 0
         self._start(scenario.report.sample_interval)
