@@ -295,8 +295,8 @@ def test_settings_limits_and_shares_are_written_for_people() -> None:
     assert limit_text("margin_ratio", Limit(min=D("1.5"), max=9)) == (
         "Lowest margin ratio at Hyperliquid at least 150 % and at most 900 %"
     )
-    assert broken_text({"bad_debt": D("12"), "margin_ratio": D("0.25")}) == (
-        "Bad debt by 12.00 USDC; Lowest margin ratio at Hyperliquid by 25.00 %"
+    assert broken_text({"house_pnl": D("12"), "margin_ratio": D("0.25"), "liquidations": D(3)}) == (
+        "House PnL by 12.00 USDC; Lowest margin ratio at Hyperliquid by 25.0 %; Liquidations by 3"
     )
     assert interval("house_pnl", (-12.5, 4321.0)) == "−12.50 … 4 321"
     assert [share(value) for value in (0.0, 0.0123, 0.5, None)] == ["under 0.1 %", "1.2 %", "50 %", "–"]

@@ -125,8 +125,7 @@ def limit_text(measure: str, limit: Limit) -> str:
 def broken_text(broken: Mapping[str, Decimal]) -> str:
     """Say which constraints are broken and by how much; empty if none is."""
     return "; ".join(
-        f"{MEASURES[name].title} by {amount(excess * scale(name))} {unit(name)}".rstrip()
-        for name, excess in broken.items()
+        f"{MEASURES[name].title} by {said(name, excess).removeprefix('+')}" for name, excess in broken.items()
     )
 
 
