@@ -111,7 +111,9 @@ def _neighbour(study: Study, path: str, value: Any, outcome: Outcome) -> Neighbo
 
 def _stress(study: Study, case: StressCase, chosen: Outcome, own: Outcome) -> Stress:
     figures = _figures(chosen)
-    message = problem(chosen) or problem(own)
+    message = problem(chosen)
+    if not message and problem(own):
+        message = f"with its own settings: {problem(own)}"
     return Stress(case.scenario, case.description, figures, _figures(own), _broken(study, figures), message)
 
 

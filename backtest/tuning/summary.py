@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from backtest.report.summary import signed
+from backtest.report.summary import amount, signed
 from backtest.tuning.choice import loss
 from backtest.tuning.findings import SEARCHED, Figures, Finalist, Findings, Judged, Significance
 from backtest.tuning.measures import MEASURES
@@ -72,7 +72,7 @@ def _beaten(findings: Findings, chosen: Finalist) -> Iterator[str]:
         and _badness(findings, judged.figures) > _badness(findings, findings.baseline[part].figures)
     ]
     if lost:
-        yield f"Beware: in {MEASURES[aim].title} everything on Hyperliquid was better on {'; '.join(lost)}."
+        yield f"Beware: in {MEASURES[aim].title} everything on Hyperliquid was better: {'; '.join(lost)}."
 
 
 def _earned(findings: Findings, name: str, part: str, judged: Judged) -> str:
@@ -110,16 +110,23 @@ def _surety(findings: Findings) -> Iterator[str]:
 
 def _luck(found: Significance) -> Iterator[str]:
     low, high = found.interval
-    alone, among = (
-        next(words for level, words in _LUCK if p_value <= level)
+    gain = found.gain_per_slot
+    compared = (
+        f"Against everything on Hyperliquid it earned {amount(abs(gain))} USDC {'more' if gain > 0 else 'less'} per "
+        f"slot of time (90 % interval of the difference {signed(low)} … {signed(high)}, {found.slots} slots)"
+    )
+    if gain <= 0:
+        yield f"{compared}: there is no gain that could be luck."
+    else:
         # One of many is never surer than alone, though the two tests are different ones.
-        for p_value in (found.p_value, max(found.p_value, found.p_best_of_all))
-    )
-    yield (
-        f"Against everything on Hyperliquid it gained {signed(found.gain_per_slot)} USDC per slot of time "
-        f"(90 % interval {signed(low)} … {signed(high)}, {found.slots} slots). Taken alone that {alone} (p = "
-        f"{found.p_value:.3f}); as one of {found.trials} points tried it {among} (p = {found.p_best_of_all:.3f})."
-    )
+        alone, among = (
+            next(words for level, words in _LUCK if p_value <= level)
+            for p_value in (found.p_value, max(found.p_value, found.p_best_of_all))
+        )
+        yield (
+            f"{compared}. Taken alone that {alone} (p = {found.p_value:.3f}); as one of {found.trials} points tried "
+            f"it {among} (p = {found.p_best_of_all:.3f})."
+        )
     if found.overfit is not None:
         yield (
             f"The point that gains most in one half of the time is in the lower half of all points in the other "

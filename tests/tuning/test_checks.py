@@ -550,7 +550,7 @@ def test_the_summary_warns_where_doing_nothing_was_better_and_settings_break_und
     said = " ".join(findings.summary)
     for words in (
         "change routing.*.normal_threshold from 10 000 to 3 000.",
-        "Beware: in House PnL everything on Hyperliquid was better on later time, same users.",
+        "Beware: in House PnL everything on Hyperliquid was better: later time, same users.",
         "that is unlikely to be luck (p = 0.0",
         "in 4 of 4 segments of time",
         "the worst of 2 neighbours is routing.*.normal_threshold = 2 000, House PnL +1 092 USDC; 0 of them",
@@ -560,3 +560,25 @@ def test_the_summary_warns_where_doing_nothing_was_better_and_settings_break_und
         assert words in said
     (hard,) = findings.stress
     assert (hard.chosen["house_pnl"], hard.own["house_pnl"], hard.broken) == (-500, 20, {"bad_debt": 4})
+
+
+def test_the_summary_does_not_call_a_loss_luck() -> None:
+    def losing(scenario: Scenario) -> Outcome:
+        return Finished("rich", made_slots(*[300] * 12)) if hl(scenario) else quiet(scenario)
+
+    said = " ".join(found([3_000], losing).summary)
+    assert "it earned 199.00 USDC less per slot of time" in said
+    assert "there is no gain that could be luck." in said
+    assert "p = " not in said
+
+
+def test_stress_without_the_scenario_s_own_settings_to_compare_says_so(tmp_path: Path) -> None:
+    (tmp_path / "hard.toml").write_text(TINY)
+
+    def answer(scenario: Scenario) -> Outcome:
+        return Failed("out of memory", 3) if "ETH" in scenario.routing else quiet(scenario)
+
+    (hard,) = found([3_000], answer, checks={"stress": [str(tmp_path / "hard.toml")]}).stress
+    assert hard.chosen is not None
+    assert hard.own is None
+    assert hard.message == "with its own settings: out of memory (tried 3 times)"
