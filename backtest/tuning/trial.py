@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from backtest.conclusion import conclude
-from backtest.engine import run_engine
 from backtest.feed import Feed
+from backtest.replay import run_replay
 from backtest.scenario import Scenario
 from backtest.scenario_toml import dump_toml
 from backtest.sources import check_routing
+from backtest.tape import Tape
 from backtest.tuning.cells import Cells, user_cells
 from backtest.tuning.slots import Slots, cut, slot_length
 from backtest.tuning.study import Limit
@@ -85,16 +86,14 @@ type Outcome = Finished | Stopped | Refused | Failed
 class Material:
     """Hold what runs on the same data and flow share: made once, run hundreds of times with other settings."""
 
-    feed: Feed
-    span_ns: tuple[int, int]
+    tape: Tape
     orders: pa.Table
     accounting: pa.Table | None
-    input_hashes: Mapping[str, str]
 
     @classmethod
     def of(cls, feed: Feed) -> "Material":
         """Take what a trial needs out of ``feed``."""
-        return cls(feed, feed.span, feed.flow.orders, feed.accounting, dict(feed.input_hashes))
+        return cls(Tape.of(feed), feed.flow.orders, feed.accounting)
 
 
 def material_key(scenario: Scenario) -> str:
@@ -116,14 +115,14 @@ def run_trial(job: Job, material: Material) -> Finished | Stopped | Refused:
     )
     watchdog = Watchdog(job.limits, capital)
     try:
-        check_routing(job.scenario, list(material.feed.specs))  # the material may be of another job
-        run = run_engine(job.scenario, material.feed, observe=watchdog.watch)
+        check_routing(job.scenario, list(material.tape.specs))  # the material may be of another job
+        run = run_replay(job.scenario, material.tape, observe=watchdog.watch)
     except LimitBroken as broken:
         return Stopped(broken.measure, broken.figure, broken.ts, time.monotonic() - began_s)
     except InvalidInput as error:
         return Refused(str(error))
     found = conclude(run, material.orders, material.accounting)
-    slot_ns = slot_length(material.span_ns)
+    slot_ns = slot_length(material.tape.span)
     slots = cut(found.tables, capital, risk.reserve_capital, job.exposure_limit, slot_ns)
     cells = user_cells(found.tables, slot_ns) if job.cells else None
     return Finished(found.digest(), slots, cells, time.monotonic() - began_s)
