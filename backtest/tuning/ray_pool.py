@@ -45,7 +45,7 @@ def open_ray_pool(workers: int | None, address: str, source: Source) -> Iterator
         options = {"address": "local", "num_cpus": workers, "include_dashboard": False}
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         where = f"the Ray cluster at {address}" if address else "Ray on this machine"
         raise InvalidInput(f"{where} could not be used: {_cause(error)}") from None
     try:
@@ -59,7 +59,7 @@ def _cause(error: Exception) -> str:
     """Return in one line why Ray could not be used; its own texts have many, and tracebacks in them."""
     text = str(error.__cause__ or error).strip()
     if "AuthenticationError" in text:
-        return "it wants a token: set RAY_AUTH_MODE=token, with the token in RAY_AUTH_TOKEN or ~/.ray/auth_token"
+        return "it wants a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or ~/.ray/auth_token to it"
     return text.rpartition("\n")[2] if error.__cause__ else " ".join(text.split())
 
 
