@@ -10,7 +10,7 @@ from backtest.counterfactuals import counterfactual
 from backtest.estimates import ALL_HYPERLIQUID
 from backtest.scenario import Scenario
 from backtest.tuning.bootstrap import pigeonhole, slot_bootstrap
-from backtest.tuning.choice import broken
+from backtest.tuning.choice import beats, broken
 from backtest.tuning.findings import LATER, LATER_OTHERS, OTHERS, PARTS, SEARCHED, Finalist, Judged, Point
 from backtest.tuning.measures import measure_all
 from backtest.tuning.slots import Slots
@@ -115,10 +115,12 @@ def run_parts(
                 asked[point.number, part] = ask(study, make, cells=True)
     found = run_named(asked, run_all)
     base = _by_part(found, None)
-    searched = base[SEARCHED]
+    searched, baseline = base[SEARCHED], _judged(study, base)
     return HeldOut(
-        tuple(_finalist(study, point, _by_part(found, point.number)) for point in points),
-        _judged(study, base),
+        tuple(
+            _finalist(study, point, _by_part(found, point.number), baseline.get(SEARCHED)) for point in points
+        ),
+        baseline,
         searched.slots if isinstance(searched, Finished) else None,
         tuple(_unrun(part, problem(each)) for part, each in base.items() if problem(each)),
     )
@@ -140,12 +142,16 @@ def _unrun(part: str, message: str) -> str:
     return f"Everything on Hyperliquid could not be run on the part {part!r}: {message}."
 
 
-def _finalist(study: Study, point: Point, outcomes: Mapping[str, Outcome]) -> Finalist:
+def _finalist(
+    study: Study, point: Point, outcomes: Mapping[str, Outcome], baseline: Judged | None
+) -> Finalist:
     parts = _judged(study, outcomes)
     why = {part: problem(outcome) for part, outcome in outcomes.items()}
     vetoes = [f"could not be run on the part {part!r}: {words}" for part, words in why.items() if words]
     if SEARCHED in parts and parts[SEARCHED].digest != point.digest:
         vetoes.append(f"run again it gave the digest {parts[SEARCHED].digest}, not {point.digest}")
+    if baseline and not baseline.broken and beats(baseline.figures, point.figures, study.objectives):
+        vetoes.append(f"is no better than everything on Hyperliquid in any objective on the part {SEARCHED!r}")
     for part, judged in parts.items():
         for name, over in judged.broken.items():
             vetoes.append(f"breaks {name} {study.constraints[name]} by {text_of(over)} on the part {part!r}")

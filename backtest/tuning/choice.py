@@ -44,6 +44,11 @@ def rank(points: Mapping[int, Figures], objectives: Objectives, count: int) -> l
     return found[:count]
 
 
+def beats(one: Figures, other: Figures, objectives: Objectives) -> bool:
+    """Say whether ``one`` is better in some objective and worse in none."""
+    return _beats(_losses(one, objectives), _losses(other, objectives))
+
+
 def _losses(figures: Figures, objectives: Objectives) -> Losses:
     return tuple(loss(name, figures[name], direction) for name, direction in objectives.items())
 

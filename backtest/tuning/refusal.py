@@ -14,7 +14,7 @@ from backtest.tuning.trial import Failed, Outcome, Refused, Stopped
 def none_held(finalists: Sequence[Finalist]) -> str:
     """Say why each of the best points was vetoed."""
     vetoes = " ".join(f"Trial {finalist.point.number} {finalist.veto}." for finalist in finalists)
-    return f"Of the {len(finalists)} best points none held up on what the search had not seen. {vetoes}"
+    return f"Of the {len(finalists)} best points none can be recommended. {vetoes}"
 
 
 def none_feasible(study: Study, points: Mapping[int, Point], outcomes: Mapping[int, Outcome]) -> str:

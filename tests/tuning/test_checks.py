@@ -298,6 +298,21 @@ def test_where_no_finalist_holds_nothing_is_recommended() -> None:
     assert len(jobs) == 8  # no neighbour of a point that nobody should take
 
 
+def test_a_point_that_everything_on_hyperliquid_beats_is_not_recommended() -> None:
+    def losing(scenario: Scenario) -> Outcome:
+        return Finished("rich", made_slots(*[101] * 12)) if hl(scenario) else quiet(scenario)
+
+    findings = found([3_000, 2_000], losing)
+    assert findings.recommended == 0  # it gains 101 per slot, and no other measure is an objective
+
+    def losing_more(scenario: Scenario) -> Outcome:
+        return Finished("rich", made_slots(*[102] * 12)) if hl(scenario) else quiet(scenario)
+
+    findings = found([3_000, 2_000], losing_more)
+    assert findings.recommended is None
+    assert "Trial 0 is no better than everything on Hyperliquid in any objective" in findings.reason
+
+
 def test_a_finalist_that_cannot_be_repeated_or_run_is_vetoed() -> None:
     runs = iter(range(100))
 
@@ -564,9 +579,10 @@ def test_the_summary_warns_where_doing_nothing_was_better_and_settings_break_und
 
 def test_the_summary_does_not_call_a_loss_luck() -> None:
     def losing(scenario: Scenario) -> Outcome:
-        return Finished("rich", made_slots(*[300] * 12)) if hl(scenario) else quiet(scenario)
+        rich = Finished("rich", made_slots(*[300] * 12, bad_debt=[D(7), *[D(0)] * 11]))
+        return rich if hl(scenario) else quiet(scenario)
 
-    said = " ".join(found([3_000], losing).summary)
+    said = " ".join(found([3_000], losing, constraints={"bad_debt": {"max": 5}}).summary)
     assert "it earned 199.00 USDC less per slot of time" in said
     assert "there is no gain that could be luck." in said
     assert "p = " not in said
