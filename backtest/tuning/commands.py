@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,17 @@ from backtest.metrics import plain
 from backtest.scenario_toml import dump_toml
 from backtest.sources import open_feed
 from backtest.tuning.checks import examine
-from backtest.tuning.findings import Findings
 from backtest.tuning.findings_json import findings_json
 from backtest.tuning.options import LOCAL_RAY, Options
 from backtest.tuning.outputs import check_folder, write_outputs
-from backtest.tuning.pool import Pool, open_pool
+from backtest.tuning.pool import open_pool
 from backtest.tuning.provenance import provenance_of
 from backtest.tuning.ready_studies import find_study
 from backtest.tuning.ready_studies import new_study as write_new_study
-from backtest.tuning.runs import run_all
-from backtest.tuning.search import search
 from backtest.tuning.search_bar import SearchBar
 from backtest.tuning.store import DEFAULT_URL, Store, StoredStudy, open_store
 from backtest.tuning.study import Study
+from backtest.tuning.study_run import Stages
 from backtest.tuning.terminal import print_findings
 from backtest.tuning.trial import Failed, Job, Outcome
 from backtest.tuning.trial_table import trial_rows, trial_table, write_trials
@@ -142,11 +139,10 @@ def _go_on(stored: StoredStudy, folder: Path, options: Options) -> None:
     ray = "" if options.ray == LOCAL_RAY else options.ray
     try:
         with (
-            stored.held(),
             open_pool(options.workers, ray, options.data) as pool,
             SearchBar(stored.study, quiet=options.as_json) as bar,
         ):
-            findings = _work(stored, pool, bar, options)
+            findings = Stages(stored, pool, bar, options.data).run()
     except KeyboardInterrupt:
         done = sum(trial.outcome is not None for trial in stored.trials())
         Console(stderr=True).print(
@@ -162,13 +158,6 @@ def _go_on(stored: StoredStudy, folder: Path, options: Options) -> None:
     console = Console()
     print_findings(console, findings)
     console.print(f"Report: {report}", soft_wrap=True, highlight=False)
-
-
-def _work(stored: StoredStudy, pool: Pool, bar: SearchBar, options: Options) -> Findings:
-    space = stored.space or stored.study.space
-    search(stored, pool, space, bar.stage("search"))
-    run = partial(run_all, stored, pool, tell=bar.stage("checks"))
-    return examine(stored, run, data_dir=options.data)
 
 
 def _store(storage: str | None, *, must_exist: bool = False) -> Store:

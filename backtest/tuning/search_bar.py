@@ -1,7 +1,8 @@
 """How far a study has come, on stderr: done, best so far, failures, and when it will be through."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -49,6 +50,17 @@ class SearchBar:
             self._bar.update(task, completed=done.done, total=done.total, note=self._note(done))
 
         return tell
+
+    @contextmanager
+    def busy(self, name: str) -> Iterator[None]:
+        """Show that something goes on that has no count."""
+        task = self._bar.add_task(name, total=1, note="")
+        yield
+        self._bar.update(task, completed=1)
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._bar.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _note(self, done: Done) -> str:
         notes = []
