@@ -20,6 +20,7 @@ from backtest.tuning.report.words import (
 _MOST_RUNS = 2  # beside each other: the recommended point, or the best, and everything on Hyperliquid
 _SHORT = {ALL_HYPERLIQUID: "all on HL"}
 _BROKEN = "bold red"
+_NUMBER_WIDTH = 11  # ten millions with sign and spaces
 
 
 def print_findings(console: Console, findings: Findings) -> None:
@@ -54,10 +55,11 @@ def _parts(findings: Findings) -> Table:
     runs = in_order(findings)[:_MOST_RUNS]
     shown = [part for part in PARTS if any(part in found for _, found in runs)]
     table = Table(box=None, header_style="bold")
-    for _ in ("measure", "run"):
-        table.add_column("", no_wrap=True)
+    table.add_column("")
+    table.add_column("", no_wrap=True)
     for part in shown:
-        table.add_column(PART_TITLES[part], justify="right")
+        # Where the screen is narrow, titles give way and numbers do not.
+        table.add_column(PART_TITLES[part], justify="right", width=_NUMBER_WIDTH)
     for measure in shown_measures(findings.study):
         for i, (name, found) in enumerate(runs):
             cells = [_cell(measure, found.get(part)) for part in shown]

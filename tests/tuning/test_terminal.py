@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from backtest.tuning.report.words import number
 from backtest.tuning.terminal import print_findings
 
 from .made_findings import made_findings
@@ -32,6 +33,15 @@ def test_a_recommendation_fits_on_a_screen_with_all_that_must_be_known() -> None
         assert words in flowing
     assert max(map(len, text.splitlines())) <= 100
     assert len(text.splitlines()) <= 40
+
+
+def test_numbers_stay_whole_on_a_narrow_screen() -> None:
+    findings = made_findings(3)
+    text = printed(findings, width=80)
+    chosen = next(each for each in findings.finalists if each.point.number == findings.recommended)
+    for judged in chosen.parts.values():
+        assert number("house_pnl", judged.figures["house_pnl"]) in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_of_several_runs_the_recommended_and_the_baseline_are_shown() -> None:
