@@ -51,8 +51,8 @@ class Postgres:
         self.process.wait(_START_S)  # reaped: as a zombie it would look alive to the next start
 
 
-def start_postgres(folder: Path) -> Postgres:
-    """Start a server on what ``folder`` holds, a new cluster if that is nothing.
+def start_postgres(folder: Path, *settings: str) -> Postgres:
+    """Start a server on what ``folder`` holds, a new cluster if that is nothing; ``settings`` are NAME=VALUE.
 
     PostgreSQL refuses to run as root: then it runs as ``nobody``, who must be able to reach ``folder``.
     """
@@ -67,7 +67,9 @@ def start_postgres(folder: Path) -> Postgres:
             os.chown(folder, account["user"], account["group"])
         new = [binaries / "bin" / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
         subprocess.run([*new, "--no-sync"], check=True, capture_output=True, **run)
-    server = [binaries / "bin" / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses="]
+    server = [binaries / "bin" / "postgres", "-D", data, "-k", folder]
+    for setting in ("listen_addresses=", *settings):
+        server += ["-c", setting]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(server, stdout=log, stderr=log, **run)
     found = Postgres(folder, process)
@@ -81,7 +83,7 @@ def postgres() -> Iterator[Postgres]:
     with tempfile.TemporaryDirectory(prefix="pg-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # short and open to the server's account, which pytest's own folders are not
-        server = start_postgres(folder)
+        server = start_postgres(folder, "fsync=off")  # no power cut comes here
         try:
             yield server
         finally:

@@ -77,6 +77,7 @@ class _Sampled:
     def __init__(self, study: Study, space: Space) -> None:
         self._study, self._space = study, space
         self._distributions = {path: parameter.distribution() for path, parameter in space.items()}
+        optuna.logging.set_verbosity(optuna.logging.CRITICAL)
         self._optuna = optuna.create_study(directions=list(study.objectives.values()))
         self._asked: dict[int, Trial] = {}
         self._known: list[list[float]] = [[] for _ in study.objectives]

@@ -47,7 +47,8 @@ class Store:
     def create(self, study: Study, provenance: Mapping[str, Any]) -> StoredStudy:
         """Return a new study, or the one of that name if it is defined equally, then with as many trials as now.
 
-        Raises InvalidInput where that one is defined otherwise, or data or versions have changed since.
+        Raises InvalidInput where that one is defined otherwise, data or versions have changed since, or another
+        process works on it.
         """
         attributes = self._attributes()
         definition = pack(study)
@@ -61,8 +62,9 @@ class Store:
                 f"give this one another name, such as {free}"
             )
         found = StoredStudy(self._database, study.name, kept)
-        found.confirm(provenance)
-        found.redefine(definition)
+        with found.held():
+            found.confirm(provenance)
+            found.redefine(definition)
         return found
 
     def _created(self, study: Study, kept: Mapping[str, Any]) -> StoredStudy:

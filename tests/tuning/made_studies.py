@@ -1,12 +1,14 @@
 """Small studies for tests, and pools without processes: one that runs jobs, one that only computes."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from decimal import Decimal
 from typing import Any
 
 from backtest.scenario_values import parse_duration
 from backtest.sources import open_feed
 from backtest.tuning.slots import Slots
+from backtest.tuning.stored_study import StoredTrial
 from backtest.tuning.study import Study, parse_study
 from backtest.tuning.trial import Finished, Job, Material, Outcome, material_key, run_trial
 from risk.settings import HOUR_NS
@@ -106,6 +108,42 @@ class Runner:
         if key not in self._materials:
             self._materials[key] = Material.of(open_feed(job.scenario))
         return run_trial(job, self._materials[key])
+
+
+class MemoryStudy:
+    """Stand for a stored study where only what is proposed matters: trials in lists, no database."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.space: Any = None
+        self._settings: list[Any] = []
+        self._outcomes: dict[int, Outcome] = {}
+
+    def held(self) -> AbstractContextManager[None]:
+        """Let anybody in."""
+        return nullcontext()
+
+    def fix_space(self, space: Any) -> None:
+        """Take the space."""
+
+    def settle(self) -> None:
+        """Do nothing."""
+
+    def trials(self) -> list[StoredTrial]:
+        """Return the trials so far."""
+        return [
+            StoredTrial(number, values, self._outcomes.get(number), {}, key)
+            for number, (values, key) in enumerate(self._settings)
+        ]
+
+    def add_trial(self, values: Any, _drawn: Any, _space: Any, key: str) -> None:
+        """Keep a trial."""
+        self._settings.append((values, key))
+
+    def keep_outcome(self, number: int, outcome: Outcome) -> None:
+        """Keep an outcome, once."""
+        assert number not in self._outcomes
+        self._outcomes[number] = outcome
 
 
 def unseen(_: Any) -> None:

@@ -30,7 +30,7 @@ from backtest.tuning.pool import open_pool
 from backtest.tuning.search import search
 from backtest.tuning.store import open_store
 
-study = run_study(trials=8)
+study = run_study(trials=6)
 with open_store(sys.argv[1]) as store, open_pool(workers=2) as pool:
     stored = store.create(study, PROVENANCE)
     search(stored, pool, study.space, lambda progress: print(progress.done, flush=True))
@@ -62,9 +62,11 @@ def undisturbed(folder: Path, study: Any, pool: InlinePool) -> list[Any]:
         return told(stored.trials())
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+@pytest.mark.parametrize(
+    ("url", "sampler"), [("sqlite", "tpe"), ("sqlite", "nsga2"), ("postgresql", "nsga2")], indirect=["url"]
+)
 def test_a_kill_at_any_commit_loses_nothing_and_repeats_nothing(url: str, folder: Path, sampler: str) -> None:
-    trials = 25 if sampler == "nsga2" else 14
+    trials = 25 if sampler == "nsga2" else 11
     command = [sys.executable, str(_HERE / "die_and_resume.py"), url, sampler, str(trials)]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     lives = [json.loads(line) for line in found.stdout.splitlines()]
@@ -105,21 +107,21 @@ def test_real_runs_on_real_workers_survive_real_kills(url: str, folder: Path) ->
         assert len(now) >= len(finished) + lines
         assert {number: now[number] for number in finished} == finished
         finished = now
-    assert len(finished) < 8  # or there was nothing left to go on with
+    assert len(finished) < 6  # or there was nothing left to go on with
     last = subprocess.run([sys.executable, "-c", _SEARCH, url], capture_output=True, text=True, check=False)
     assert last.returncode == 0, last.stderr
     with open_store(url) as store:
         now = kept_seconds(store)
         assert {number: now[number] for number in finished} == finished
         trials = told(store.open("made").trials())
-    assert trials == undisturbed(folder, run_study(trials=8), InlinePool(Runner()))
+    assert trials == undisturbed(folder, run_study(trials=6), InlinePool(Runner()))
 
 
-def test_a_server_that_was_killed_has_kept_every_outcome() -> None:
+def test_a_server_that_was_killed_has_kept_every_outcome(folder: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="pg-") as name:
         Path(name).chmod(0o755)
         server = start_postgres(Path(name))
-        study, done = made_study(trials=30), [0]
+        study, done = made_study(trials=15), [0]
 
         def ends_the_server(progress: Any) -> None:
             done[0] = progress.done
@@ -138,6 +140,6 @@ def test_a_server_that_was_killed_has_kept_every_outcome() -> None:
                 stored = store.open("made")
                 assert sum(trial.outcome is not None for trial in stored.trials()) == done[0] == 9
                 search(stored, InlinePool(), study.space, unseen)
-                assert told(stored.trials()) == undisturbed(Path(name), study, InlinePool())
+                assert told(stored.trials()) == undisturbed(folder, study, InlinePool())
         finally:
             server.stop()
