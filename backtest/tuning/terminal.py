@@ -20,7 +20,7 @@ from backtest.tuning.report.words import (
 _MOST_RUNS = 2  # beside each other: the recommended point, or the best, and everything on Hyperliquid
 _SHORT = {ALL_HYPERLIQUID: "all on HL"}
 _BROKEN = "bold red"
-_NUMBER_WIDTH = 11  # ten millions with sign and spaces
+_NUMBER_WIDTH = 10  # millions with sign and spaces
 
 
 def print_findings(console: Console, findings: Findings) -> None:

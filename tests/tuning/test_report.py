@@ -26,8 +26,9 @@ from backtest.tuning.report.words import (
 )
 from backtest.tuning.space import Parameter
 from backtest.tuning.study import Limit
+from risk.settings import HOUR_NS
 
-from .made_findings import SPACE, made_findings
+from .made_findings import SPACE, START_NS, made_findings
 
 D = Decimal
 ALWAYS = [
@@ -193,6 +194,18 @@ def test_whiskers_end_where_the_intervals_do() -> None:
     assert mark["x"][0] + bars["array"][0] == pytest.approx(high, rel=1e-6)
 
 
+def test_steps_that_do_not_begin_at_midnight_are_told_apart_by_the_hour() -> None:
+    findings = made_findings(1)
+    hourly = tuple(
+        replace(step, edge_ns=START_NS + i * HOUR_NS, end_ns=START_NS + (i + 1) * HOUR_NS)
+        for i, step in enumerate(findings.walk, 1)
+    )
+    for steps, first in ((findings.walk, "2023-06-08<br>– 2023-06-24"), (hourly, "2023-05-23 01:00<br>– ")):
+        bars = plots_checks.walk(replace(findings, walk=steps))["data"]
+        assert [len(set(bar["x"])) for bar in bars] == [len(steps)] * 2
+        assert bars[0]["x"][0].startswith(first)
+
+
 def test_neighbours_are_drawn_as_changes_in_the_unit_of_the_axis() -> None:
     findings = made_findings(3)
     chosen = recommended(findings)
@@ -247,7 +260,11 @@ def test_cards_turn_red_with_a_broken_constraint_and_with_less_than_the_baseline
     tones = {card.label: card.tone for card in cards(broken)}
     assert (tones["Constraints"], tones["House PnL, held out"]) == ("bad", "bad")
     tones = {card.label: card.tone for card in cards(findings)}
-    assert tones["Constraints"] == "good"
+    assert (tones["Constraints"], tones["House PnL"], tones["Worst drawdown"]) == ("good", "good", "")
+    searched = findings.baseline["searched"]
+    rich = replace(searched, figures={**searched.figures, "house_pnl": D(10**6)})
+    beaten = replace(findings, baseline={**findings.baseline, "searched": rich})
+    assert {card.label: card.tone for card in cards(beaten)}["House PnL"] == "bad"
 
 
 def test_significance_is_told_in_words_with_its_numbers() -> None:
@@ -277,6 +294,7 @@ def test_significance_is_told_in_words_with_its_numbers() -> None:
         ("pnl_bps", D("-1.26"), "−1.3 bps"),
         ("bad_debt", D("0.000"), "0 USDC"),
         ("bad_debt", None, "–"),
+        ("max_drawdown", D("0.004"), "0 USDC"),
     ],
 )
 def test_figures_are_written_for_people(measure: str, value: Decimal | None, expected: str) -> None:

@@ -47,7 +47,11 @@ def _against(findings: Findings, part: str, aim: str) -> str:
 def cards(findings: Findings) -> list[Card]:
     """Return the headlines of a study."""
     chosen = recommended(findings)
-    made = [] if chosen is None else [_objective_card(chosen, aim) for aim in findings.study.objectives]
+    made = (
+        []
+        if chosen is None
+        else [_objective_card(findings, chosen.parts[SEARCHED], aim) for aim in findings.study.objectives]
+    )
     if chosen is not None and (part := hardest_part(chosen.parts)) is not None:
         made.append(_held_out_card(findings, chosen.parts[part], part))
     made += [_constraint_card(findings, chosen)]
@@ -56,22 +60,30 @@ def cards(findings: Findings) -> list[Card]:
     return [*made, _trials_card(findings)]
 
 
-def _objective_card(chosen: Finalist, aim: str) -> Card:
-    searched = chosen.parts[SEARCHED]
-    ends = interval(aim, searched.intervals.get(aim))
+def _objective_card(findings: Findings, judged: Judged, aim: str) -> Card:
+    """Show an objective where it was searched; only the first is coloured, as the others are what it costs."""
+    ends = interval(aim, judged.intervals.get(aim))
     more = f"searched; 90 %: {ends}" if ends else "searched"
-    return Card(MEASURES[aim].title, number(aim, searched.figures[aim]), unit(aim), more)
+    tone = _tone(findings, judged, SEARCHED) if aim == first_objective(findings) else ""
+    return Card(MEASURES[aim].title, number(aim, judged.figures[aim]), unit(aim), more, tone)
 
 
 def _held_out_card(findings: Findings, judged: Judged, part: str) -> Card:
     aim = first_objective(findings)
     baseline = findings.baseline[part].figures[aim] if part in findings.baseline else None
-    figure = judged.figures[aim]
-    tone = ""
-    if figure is not None and baseline is not None:
-        tone = "good" if _is_better(aim, findings.study, figure, baseline) else "bad"
     more = f"{PART_TITLES[part]}; all on Hyperliquid {number(aim, baseline)}"
-    return Card(f"{MEASURES[aim].title}, held out", number(aim, figure), unit(aim), more, tone)
+    title = f"{MEASURES[aim].title}, held out"
+    return Card(title, number(aim, judged.figures[aim]), unit(aim), more, _tone(findings, judged, part))
+
+
+def _tone(findings: Findings, judged: Judged, part: str) -> str:
+    """Say whether the first objective is better or worse than with everything on Hyperliquid."""
+    aim = first_objective(findings)
+    figure = judged.figures[aim]
+    other = findings.baseline[part].figures[aim] if part in findings.baseline else None
+    if figure is None or other is None:
+        return ""
+    return "good" if _is_better(aim, findings.study, figure, other) else "bad"
 
 
 def _is_better(aim: str, study: Study, figure: Decimal, other: Decimal) -> bool:
@@ -124,8 +136,8 @@ def significance_sentences(found: Significance | None) -> Sequence[str]:
         f"{amount(abs(gain))} USDC a slot {'more' if gain >= 0 else 'less'} than {ALL_HYPERLIQUID}; with 90 % "
         f"confidence between {signed(low)} and {signed(high)}"
         f"{', which includes no difference at all' if low <= 0 <= high else ''}.",
-        f"Were there no difference, one so large would still come up with a probability of {share(found.p_value)} "
-        "(sign-flip permutation, this point alone).",
+        "Were there no difference, a gain at least as large would come up with a probability of "
+        f"{share(found.p_value)} (sign-flip permutation, this point alone).",
         f"Having tried {count(found.trials)} points, the best of them would look so good by luck with a "
         f"probability of {share(found.p_best_of_all)} (White's reality check).",
     ]

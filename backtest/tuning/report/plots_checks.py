@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 from backtest.estimates import ALL_HYPERLIQUID
-from backtest.report.summary import when
 from backtest.report.traces import AMBER, BLUE, GREEN, RED, TEAL, Figure, figure
 from backtest.tuning.findings import PARTS, SEARCHED, Finalist, Findings, Judged
 from backtest.tuning.measures import MEASURES
@@ -14,6 +13,7 @@ from backtest.tuning.report.panels import Panels, measure_axis, scaled
 from backtest.tuning.report.words import (
     MISSING,
     PART_TITLES,
+    day,
     first_objective,
     heading,
     in_order,
@@ -117,7 +117,7 @@ def _whiskers(
 def walk(findings: Findings) -> Figure:
     """Draw the first objective in the time after each choice, beside everything on Hyperliquid."""
     aim = first_objective(findings)
-    labels = [f"{when(step.edge_ns)[:10]}<br>– {when(step.end_ns)[:10]}" for step in findings.walk]
+    labels = [f"{day(findings, step.edge_ns)}<br>– {day(findings, step.end_ns)}" for step in findings.walk]
     runs = [
         ("chosen on all time before", [step.after for step in findings.walk], BLUE),
         (ALL_HYPERLIQUID, [step.baseline for step in findings.walk], AMBER),

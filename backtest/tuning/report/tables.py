@@ -6,13 +6,13 @@ from typing import Any
 
 from backtest.estimates import ALL_HYPERLIQUID
 from backtest.report.html import table
-from backtest.report.summary import when
 from backtest.tuning.findings import PARTS, Figures, Findings, Judged
 from backtest.tuning.report.words import (
     DIGEST_SHOWN,
     MISSING,
     PART_TITLES,
     broken_text,
+    day,
     first_objective,
     heading,
     in_order,
@@ -82,8 +82,8 @@ def walk(findings: Findings) -> str:
     aim = first_objective(findings)
     rows = [
         [
-            f"{when(step.start_ns)[:10]} – {when(step.edge_ns)[:10]}",
-            f"{when(step.edge_ns)[:10]} – {when(step.end_ns)[:10]}",
+            f"{day(findings, step.start_ns)} – {day(findings, step.edge_ns)}",
+            f"{day(findings, step.edge_ns)} – {day(findings, step.end_ns)}",
             "none kept the constraints" if step.chosen is None else f"trial {step.chosen}",
             *(number(aim, each) for each in (step.before, step.after, step.baseline)),
         ]

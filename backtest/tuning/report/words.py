@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from backtest.estimates import ALL_HYPERLIQUID
-from backtest.report.summary import amount, signed
+from backtest.report.summary import amount, signed, when
 from backtest.scenario import Scenario
 from backtest.scenario_overrides import path_keys
 from backtest.scenario_settings import RoutingRow
@@ -23,6 +23,7 @@ from backtest.tuning.findings import (
 from backtest.tuning.measures import MEASURES
 from backtest.tuning.space import text_of
 from backtest.tuning.study import Limit, Study
+from risk.settings import DAY_NS
 
 # What the search never saw, the hardest test first.
 HELD_OUT = (LATER_OTHERS, LATER, OTHERS)
@@ -34,6 +35,7 @@ PART_TITLES = {
 }
 DIGEST_SHOWN = 12
 MISSING = "–"
+_NOTHING = Decimal("0.005")  # of a figure's unit: what rounds to nothing is written 0
 _SHARES = {"margin_ratio", "trading_margin_ratio", "hedge_margin_ratio", "internal_share"}
 
 type Number = Decimal | float | None
@@ -59,7 +61,7 @@ def number(measure: str, value: Number) -> str:
     if value is None:
         return MISSING
     exact = Decimal(str(value)) * scale(measure)
-    if not exact:
+    if abs(exact) < _NOTHING:
         return "0"
     if unit(measure) == "USDC":
         gains = MEASURES[measure].better == "maximize"
@@ -140,6 +142,12 @@ def in_order(findings: Findings) -> list[tuple[str, Mapping[str, Judged]]]:
     first = [runs.pop(findings.recommended)] if findings.recommended in runs else []
     ordered = [*first, (ALL_HYPERLIQUID, findings.baseline), *runs.values()]
     return [(name, parts) for name, parts in ordered if parts]
+
+
+def day(findings: Findings, ts: int) -> str:
+    """Write a time of the walk: the day, or to the minute where steps do not begin at midnight."""
+    times = {end for step in findings.walk for end in (step.start_ns, step.edge_ns, step.end_ns)}
+    return when(ts) if any(each % DAY_NS for each in times) else when(ts)[:10]
 
 
 def first_objective(findings: Findings) -> str:
