@@ -237,6 +237,8 @@ def test_the_table_of_trials_holds_every_trial_and_sorts_by_exact_figures() -> N
         assert trial.digest[:12] in shown
         assert f"data-value='{trial.figures['house_pnl']}'" in shown
         assert ("class='text bad'" in shown) == bool(trial.broken)
+        debounce = trial.values["risk.hedge_debounce"]
+        assert f"data-value='{float(debounce.removesuffix('s'))}'>{debounce}<" in shown
 
 
 def test_the_lead_says_what_was_seen_where_or_why_nothing_is_recommended() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from backtest.estimates import ALL_HYPERLIQUID
 from backtest.report.html import table
 from backtest.tuning.findings import PARTS, Figures, Findings, Judged
+from backtest.tuning.report.panels import on_axis
 from backtest.tuning.report.words import (
     DIGEST_SHOWN,
     MISSING,
@@ -23,6 +24,7 @@ from backtest.tuning.report.words import (
     setting,
     shown_measures,
 )
+from backtest.tuning.space import Parameter
 
 _KEPT = "kept"
 
@@ -153,7 +155,7 @@ def trials(findings: Findings) -> str:
                 (f"{point.number}{mark}", str(point.number)),
                 (state, state, "bad") if point.broken else state,
                 *(figure_cell(name, point.figures, point.broken) for name in measures),
-                *(_value(point.values[path]) for path in findings.study.space),
+                *(_tried(each, point.values[path]) for path, each in findings.study.space.items()),
                 point.digest[:DIGEST_SHOWN],
             ]
         )
@@ -194,6 +196,12 @@ def _value(value: Any) -> tuple[str, ...]:
         return "not set", ""
     text = setting(value)
     return (text, text, "words") if isinstance(value, list | tuple) else (text, str(value))
+
+
+def _tried(parameter: Parameter, value: Any) -> tuple[str, ...]:
+    """Make the cell of a setting that was tried, sorted by its place on its axis, so that 500ms comes before 2s."""
+    text, _, *kind = _value(value)
+    return (text, str(on_axis(parameter, value)), *kind)
 
 
 def _breakable(path: str) -> str:
