@@ -20,7 +20,7 @@ from risk.settings import RiskConfig, RoutingConfig, RoutingMode
 type Column = np.ndarray[tuple[Any, ...], np.dtype[Any]]
 type Mask = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 
-_CHUNK_CELLS = 1_000_000  # settings × moments held at once: bounds memory
+_CHUNK_CELLS = 2_000_000  # settings × moments held at once: bounds memory
 _ZERO = Decimal(0)
 
 

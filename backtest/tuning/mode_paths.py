@@ -204,9 +204,11 @@ class _Walk:
     def _review(self, lowest: int, highest: int, marks: Sequence[int]) -> None:
         """Review at each of ``marks`` the modes that would not stay at the lowest or the highest of them."""
         size = np.abs(self._net)
-        moving = np.flatnonzero((size * lowest < self._from) | (size * highest >= self._under))
-        if not len(moving):
+        moves = size * lowest < self._from
+        moves |= size * highest >= self._under
+        if not moves.any():
             return
+        (moving,) = moves.nonzero()
         bounds, answers, mode = self._bounds[:, moving], self._answers[moving], self._mode[moving]
         rows = np.arange(len(moving))
         for mark in marks:

@@ -125,14 +125,13 @@ def test_a_market_that_moves_too_far_forces_orders_out_here_as_there() -> None:
 @given(data=st.data())
 def test_any_threshold_even_one_on_an_orders_own_notional_is_the_engines(data: st.DataObject) -> None:
     flow = flow_of()
-    notionals = [
-        flow.money(each) for symbol in flow.symbols.values() for each in symbol.notional if each < NEVER
-    ]
-    normal = data.draw(st.sampled_from(notionals) | st.decimals(10, 30_000, places=3))
-    values = {
-        "routing.BTC.normal_threshold": normal,
-        "routing.*.normal_threshold": data.draw(st.sampled_from(notionals)),
+    on_an_order = {
+        name: st.sampled_from([flow.money(each) for each in symbol.notional if each < NEVER])
+        for name, symbol in flow.symbols.items()
     }
+    ether = data.draw(on_an_order["ETH"])
+    bitcoin = data.draw(on_an_order["BTC"] | st.decimals(10, 30_000, places=3))
+    values = thresholds(1) | {"routing.ETH.normal_threshold": ether, "routing.BTC.normal_threshold": bitcoin}
     assert_as_the_engine(changed(values))
 
 
