@@ -149,6 +149,7 @@ def _go_on(stored: StoredStudy, folder: Path, options: Options) -> None:
             f"stopped; {done} trials of {stored.study.trials} are done and kept. Go on with: "
             f"hybrid-perps tune resume {stored.name}",
             highlight=False,
+            soft_wrap=True,
         )
         raise
     report = write_outputs(findings, trial_table(stored), folder)
@@ -198,17 +199,17 @@ def _print_trials(study: Study, rows: list[dict[str, Any]]) -> None:
     rows = sorted(rows, key=lambda row: (row[first] is None, sign * float(row[first] or 0), row["trial"]))
     table = Table(box=None, header_style="bold")
     table.add_column("trial", justify="right")
-    table.add_column("state")
+    table.add_column("state", no_wrap=True)
     for name in figures:
-        table.add_column(name, justify="right")
-    for path in study.space:
-        table.add_column(path.removeprefix("risk.").removeprefix("routing."), justify="right")
-    table.add_column("note")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("settings, and what became of them", overflow="fold")
     for row in rows[:MOST_TRIALS_SHOWN]:
         state = "infeasible" if row["state"] == "finished" and not row["feasible"] else row["state"]
-        shown = [str(row["trial"]), state, *(_figure(row[name]) for name in figures)]
-        settings = (Text(row[path] or "") for path in study.space)
-        table.add_row(*shown, *settings, Text(row["note"] or ""))
+        told = [f"{path.rpartition('.')[2]}={row[path]}" for path in study.space]
+        told += [row["note"]] if row["note"] else []
+        table.add_row(
+            str(row["trial"]), state, *(_figure(row[name]) for name in figures), Text("  ".join(told))
+        )
     console = Console()
     console.print(table if rows else "no trials yet")
     if len(rows) > MOST_TRIALS_SHOWN:
