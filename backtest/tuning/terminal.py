@@ -35,7 +35,7 @@ def print_findings(console: Console, findings: Findings) -> None:
         console.print(_changes(findings))
     if in_order(findings):
         console.print(_parts(findings))
-    for sentence in findings.summary:
+    for sentence in findings.summary[1:]:  # the first is what stands above
         console.print(Text(f"• {sentence}"))
     console.print(Text(f"Trials: {counts_text(findings.counts)}", style="dim"))
 

@@ -27,7 +27,7 @@ def test_a_recommendation_fits_on_a_screen_with_all_that_must_be_known() -> None
         "House PnL, USDC",
         "Lowest margin ratio at Hyperliquid, %",
         "all on HL",
-        *findings.summary,
+        *findings.summary[1:],
         "120 finished, 31 stopped, 4 refused, 1 failed",
     ):
         assert words in flowing
@@ -61,8 +61,8 @@ def test_without_a_recommendation_the_reason_is_told() -> None:
 
 def test_names_are_never_taken_for_markup() -> None:
     findings = made_findings(description="[red]half[/] [/nonsense]")
-    assert "[red]half[/] [/nonsense]" in printed(replace(findings, summary=("[bold]so[/bold]",)))
-    assert "• [bold]so[/bold]" in printed(replace(findings, summary=("[bold]so[/bold]",)))
+    assert "[red]half[/] [/nonsense]" in printed(replace(findings, summary=("first", "[bold]so[/bold]")))
+    assert "• [bold]so[/bold]" in printed(replace(findings, summary=("first", "[bold]so[/bold]")))
 
 
 @pytest.mark.parametrize("trials", [0, 1])

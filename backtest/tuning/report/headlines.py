@@ -20,6 +20,8 @@ from backtest.tuning.report.words import (
 )
 from backtest.tuning.study import Study
 
+UNLIKELY = 0.05  # a gain that luck alone brings no more often
+
 
 def lead(findings: Findings) -> str:
     """Say in a sentence or two what is recommended and what it came to, or why nothing is."""
@@ -33,9 +35,21 @@ def lead(findings: Findings) -> str:
     words += f"part that was searched{_against(findings, SEARCHED, aim)}"
     part = hardest_part(chosen.parts)
     if part is None:
-        return f"{words}. Nothing was held out, so how it does on anything new is unknown."
-    figure = said(aim, chosen.parts[part].figures[aim])
-    return f"{words}, and {figure} on {PART_TITLES[part]}, which the search never saw{_against(findings, part, aim)}."
+        words += ". Nothing was held out, so how it does on anything new is unknown"
+    else:
+        figure = said(aim, chosen.parts[part].figures[aim])
+        words += f", and {figure} on {PART_TITLES[part]}, which the search never saw{_against(findings, part, aim)}"
+    return f"{words}.{_doubt(findings.significance)}"
+
+
+def _doubt(found: Significance | None) -> str:
+    """Say so where a gain may be luck: nobody should learn it only further down."""
+    if found is None or found.gain_per_slot <= 0:
+        return ""
+    p_value = max(found.p_value, found.p_best_of_all)
+    if p_value <= UNLIKELY:
+        return ""
+    return f" What it gained over {ALL_HYPERLIQUID} where it was searched may be luck (p = {p_value:.2f})."
 
 
 def _against(findings: Findings, part: str, aim: str) -> str:
