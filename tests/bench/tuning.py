@@ -101,9 +101,8 @@ def main() -> None:
             (f"{runs} trials on {WORKERS} workers, start to end", spent, spent / (one * runs)),
         ],
     )
-    print(
-        f"{one * runs / spent:.2f} times faster (goal {GOAL:.0f}); highest memory of a worker {memory.highest / 1e6:.0f} MB"
-    )
+    times, highest = one * runs / spent, memory.highest / 1e6
+    print(f"{times:.2f} times faster (goal {GOAL:.0f}); highest memory of a worker {highest:.0f} MB")
 
 
 if __name__ == "__main__":
