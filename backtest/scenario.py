@@ -4,7 +4,6 @@ What a file leaves out has its default; ``hybrid-perps scenario show NAME`` writ
 """
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from backtest.scenario_errors import sentence
 from backtest.scenario_settings import DEFAULTS, RiskSection, RoutingRow
 from backtest.scenario_values import Count, Duration, Fraction, Interval, Leverage, Money, Section, Time
+from data.storage import read_toml
 from risk.errors import InvalidInput
 from risk.settings import RoutingConfig, Settings
 
@@ -176,15 +176,7 @@ def ready_scenarios() -> list[Scenario]:
 
 
 def _load(path: Path) -> Scenario:
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-    except FileNotFoundError:
-        raise InvalidInput(f"no file at {path}: a scenario in TOML was expected there") from None
-    except OSError as error:
-        raise InvalidInput(f"{path} could not be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not valid TOML: {error}") from None
-    return parse_scenario({"name": path.stem} | values)
+    return parse_scenario({"name": path.stem} | read_toml(path, "a scenario"))
 
 
 def _names() -> list[str]:

@@ -5,6 +5,7 @@ is written as a duration, such as ``hedge_debounce = "5s"``. Texts become the co
 """
 
 from dataclasses import fields
+from decimal import Decimal
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -170,6 +171,12 @@ class RiskSection(Section):
                 "hedge_leverage must have rising `upto` bounds and end with a step that has none"
             )
         return self
+
+    @property
+    def capital(self) -> Decimal:
+        """Return what the house begins with, USDC."""
+        ours = self.trading_account_capital + self.hedge_account_capital
+        return self.platform_capital + self.reserve_capital + ours
 
     def config(self) -> RiskConfig:
         """Return the settings as the core takes them."""

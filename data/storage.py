@@ -5,8 +5,10 @@ import hashlib
 import json
 import os
 import shutil
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,18 @@ def read_json(path: Path) -> Any:
         raise InvalidInput(f"no file at {path}: a JSON file was expected there") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InvalidInput(f"{path} is not valid JSON: {first_line(error)}") from error
+
+
+def read_toml(path: Path, expected: str) -> dict[str, Any]:
+    """Read a TOML file, numbers exact; raise InvalidInput if it is missing or not TOML: ``expected`` was there."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    except FileNotFoundError:
+        raise InvalidInput(f"no file at {path}: {expected} in TOML was expected there") from None
+    except OSError as error:
+        raise InvalidInput(f"{path} could not be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} is not valid TOML: {error}") from None
 
 
 def sha256_of(path: Path) -> str:

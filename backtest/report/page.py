@@ -71,12 +71,6 @@ def render_report(scenario: Scenario, tables: Mapping[str, pa.Table], summary: M
 def _figures(scenario: Scenario, tables: Mapping[str, pa.Table], summary: Mapping[str, Any]) -> Figures:
     metrics, risk = summary["metrics"], scenario.risk
     house = tables["house"]
-    capital = (
-        risk.platform_capital
-        + risk.reserve_capital
-        + risk.trading_account_capital
-        + risk.hedge_account_capital
-    )
     symbols = [row["symbol"] for row in metrics["exposure"]["symbols"]]
     ratios = [
         ("normal", float(100 * risk.margin_ratio_normal), traces.GREEN),
@@ -98,7 +92,7 @@ def _figures(scenario: Scenario, tables: Mapping[str, pa.Table], summary: Mappin
         "counterfactuals": plots_house.counterfactuals(
             {name: float(each["house_pnl"]["total"]) for name, each in columns(summary).items()}
         ),
-        "path": plots_house.pnl_path(house, float(capital), float(risk.reserve_capital)),
+        "path": plots_house.pnl_path(house, float(risk.capital), float(risk.reserve_capital)),
         "exposure": plots_house.exposure(tables["exposure"], symbols),
         "coverage": plots_house.coverage(tables["exposure"]),
         "ratios": plots_house.margin_ratios(house, ratios),

@@ -151,7 +151,9 @@ def _finalist(
     if SEARCHED in parts and parts[SEARCHED].digest != point.digest:
         vetoes.append(f"run again it gave the digest {parts[SEARCHED].digest}, not {point.digest}")
     if baseline and not baseline.broken and beats(baseline.figures, point.figures, study.objectives):
-        vetoes.append(f"is no better than everything on Hyperliquid in any objective on the part {SEARCHED!r}")
+        vetoes.append(
+            f"is no better than everything on Hyperliquid in any objective on the part {SEARCHED!r}"
+        )
     for part, judged in parts.items():
         for name, over in judged.broken.items():
             vetoes.append(f"breaks {name} {study.constraints[name]} by {text_of(over)} on the part {part!r}")

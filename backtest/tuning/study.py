@@ -1,7 +1,6 @@
 """A study: the scenario, what is varied, what is aimed for and what must hold, in one validated TOML file."""
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import cached_property
@@ -16,6 +15,7 @@ from backtest.scenario_overrides import apply_overrides, path_keys, with_values
 from backtest.scenario_values import Count, Fraction, Money, Section
 from backtest.tuning.measures import MEASURES, Direction, Figure
 from backtest.tuning.space import Parameter, grid
+from data.storage import read_toml
 from risk.errors import InvalidInput
 
 
@@ -183,14 +183,7 @@ def load_study(path: Path) -> Study:
 
     Raises InvalidInput when there is no such file, it is not TOML, or a value is wrong.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
-    except FileNotFoundError:
-        raise InvalidInput(f"no file at {path}: a study in TOML was expected there") from None
-    except OSError as error:
-        raise InvalidInput(f"{path} could not be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{path} is not valid TOML: {error}") from None
+    values = read_toml(path, "a study")
     scenario = values.get("scenario")
     if isinstance(scenario, str) and scenario.endswith(".toml"):
         values["scenario"] = str((path.parent / scenario).resolve())

@@ -107,13 +107,7 @@ def run_trial(job: Job, material: Material) -> Finished | Stopped | Refused:
     """Run ``job`` on its material. Raises whatever is wrong with the program or the books, never with the settings."""
     began_s = time.monotonic()
     risk = job.scenario.risk
-    capital = (
-        risk.platform_capital
-        + risk.reserve_capital
-        + risk.trading_account_capital
-        + risk.hedge_account_capital
-    )
-    watchdog = Watchdog(job.limits, capital)
+    watchdog = Watchdog(job.limits, risk.capital)
     try:
         check_routing(job.scenario, list(material.tape.specs))  # the material may be of another job
         run = run_replay(job.scenario, material.tape, observe=watchdog.watch)
@@ -123,7 +117,7 @@ def run_trial(job: Job, material: Material) -> Finished | Stopped | Refused:
         return Refused(str(error))
     found = conclude(run, material.orders, material.accounting)
     slot_ns = slot_length(material.tape.span)
-    slots = cut(found.tables, capital, risk.reserve_capital, job.exposure_limit, slot_ns)
+    slots = cut(found.tables, risk.capital, risk.reserve_capital, job.exposure_limit, slot_ns)
     cells = user_cells(found.tables, slot_ns) if job.cells else None
     return Finished(found.digest(), slots, cells, time.monotonic() - began_s)
 

@@ -27,18 +27,14 @@ LIMIT = D(20_000)
 SMALL = ["flow.users=60", "data.hours=6", "data.step=30s"]
 
 
-def capital(scenario: Scenario) -> Decimal:
-    risk = scenario.risk
-    names = ("platform_capital", "reserve_capital", "trading_account_capital", "hedge_account_capital")
-    return sum((getattr(risk, name) for name in names), D(0))
-
-
 @cache
 def a_run() -> tuple[Scenario, Conclusion, Slots]:
     scenario = apply_overrides(load_scenario("synthetic-flash-crash"), SMALL)
     feed = open_feed(scenario)
     found = conclude(run_engine(scenario, feed), feed.flow.orders, feed.accounting)
-    slots = cut(found.tables, capital(scenario), scenario.risk.reserve_capital, LIMIT, slot_length(feed.span))
+    slots = cut(
+        found.tables, scenario.risk.capital, scenario.risk.reserve_capital, LIMIT, slot_length(feed.span)
+    )
     return scenario, found, slots
 
 
