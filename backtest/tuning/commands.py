@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from backtest.metrics import plain
 from backtest.scenario_toml import dump_toml
@@ -28,6 +27,7 @@ from backtest.tuning.study import Study
 from backtest.tuning.study_run import Stages
 from backtest.tuning.terminal import print_findings
 from backtest.tuning.trial import Failed, Job, Outcome
+from backtest.tuning.trial_listing import print_trials
 from backtest.tuning.trial_table import trial_rows, trial_table, write_trials
 from backtest.tuning.verdict import judge
 from data.storage import replaced_file
@@ -35,7 +35,6 @@ from risk.errors import InvalidInput
 
 STORAGE_VARIABLE = "HYBRID_PERPS_STUDIES"
 OUTPUTS = Path("studies")
-MOST_TRIALS_SHOWN = 50
 
 
 def run_study(name_or_path: str, trials: int | None, options: Options) -> None:
@@ -82,7 +81,7 @@ def show_study(name: str, storage: str | None, as_json: bool) -> None:
     if as_json:
         _print_json(rows)
         return
-    _print_trials(stored.study, rows)
+    print_trials(Console(), stored.study, rows)
 
 
 def show_best(name: str, storage: str | None, as_json: bool) -> None:
@@ -190,34 +189,6 @@ def _listed(stored: StoredStudy) -> dict[str, Any]:
         "feasible": sum(judge(study, outcome).feasible for outcome in done),
         "description": study.description,
     }
-
-
-def _print_trials(study: Study, rows: list[dict[str, Any]]) -> None:
-    first, direction = next(iter(study.objectives.items()))
-    figures = [*study.objectives, *(name for name in study.constraints if name not in study.objectives)]
-    sign = -1 if direction == "maximize" else 1
-    rows = sorted(rows, key=lambda row: (row[first] is None, sign * float(row[first] or 0), row["trial"]))
-    table = Table(box=None, header_style="bold")
-    table.add_column("trial", justify="right")
-    table.add_column("state", no_wrap=True)
-    for name in figures:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("settings, and what became of them", overflow="fold")
-    for row in rows[:MOST_TRIALS_SHOWN]:
-        state = "infeasible" if row["state"] == "finished" and not row["feasible"] else row["state"]
-        told = [f"{path.rpartition('.')[2]}={row[path]}" for path in study.space]
-        told += [row["note"]] if row["note"] else []
-        table.add_row(
-            str(row["trial"]), state, *(_figure(row[name]) for name in figures), Text("  ".join(told))
-        )
-    console = Console()
-    console.print(table if rows else "no trials yet")
-    if len(rows) > MOST_TRIALS_SHOWN:
-        console.print(f"… and {len(rows) - MOST_TRIALS_SHOWN} more: --json prints all, export writes them")
-
-
-def _figure(value: str | None) -> str:
-    return "–" if value is None else f"{float(value):,.2f}"
 
 
 def _print_json(value: Any) -> None:

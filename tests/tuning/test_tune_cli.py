@@ -120,7 +120,9 @@ def test_studies_can_be_listed_shown_judged_and_exported(done: Path) -> None:
     listed = json.loads(tune(done, "list", "--json").stdout)
     assert [(row["name"], row["done"], row["trials"]) for row in listed] == [("tiny", 6, 6)]
     assert "synthetic-flash-crash" in tune(done, "list").stdout
-    assert "normal_threshold=" in tune(done, "show", "tiny").stdout
+    shown = tune(done, "show", "tiny").stdout
+    assert "normal_threshold " in shown
+    assert max(map(len, shown.splitlines())) <= 80
     assert "House PnL" in tune(done, "best", "tiny").stdout
     for ending in ("csv", "json", "parquet"):
         assert tune(done, "export", "tiny", f"all.{ending}").returncode == 0
