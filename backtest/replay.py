@@ -12,13 +12,14 @@ from backtest.played_world import PlayedWorld
 from backtest.recorder import Recorder
 from backtest.replay_clock import AlertClock
 from backtest.replay_venue import EVERY_SYMBOL, ReplayVenue
+from backtest.replay_watch import ReplayWatch
 from backtest.scenario import Scenario
 from backtest.tape import PAUSE, Chunk, Quote, Tape
 from risk.book import Book
 from risk.errors import InvalidInput
 from risk.events import Event
 from risk.inputs import CancelSubmitted, HlAccount, Input, OrderSubmitted, SnapshotRequested
-from risk.watch import MarketWatch
+from risk.numbers import exact
 from strategies.driver import CoreDriver, next_multiple
 from strategies.flow_inputs import wrong_order
 from venues.hyperliquid.simulation import Slippage
@@ -52,12 +53,12 @@ class _Replay:
         self._clock = AlertClock(tape.span[0])
         self._recorder = Recorder()
         self._book = Book(dict(tape.specs), settings, opened_ns=tape.span[0])
-        self._watch = MarketWatch(tape.specs, settings)
+        self._watch = ReplayWatch(tape, settings)
+        self._quotes: dict[str, Quote] = {}
+        self._marks: dict[str, float] = {}
         self._driver = CoreDriver(self._book, self._watch, self._sink)
         self._observe = observe
         self._symbols = list(tape.specs)
-        self._quotes: dict[str, Quote] = {}
-        self._marks: dict[str, float] = {}
         self._world = PlayedWorld(
             self._driver, scenario.venue.operator_response, self._clock.alert, self._mark_of
         )
@@ -118,11 +119,11 @@ class _Replay:
 
     def _bring(self, chunk: Chunk, now: int) -> int:
         """Bring rows to the core, the market inline: this loop stands around every tick."""
-        clock, latest, marks, resting = self._clock, self._quotes, self._marks, self._trading.resting
-        quote_core, mark_core = self._driver.quote, self._driver.mark
+        clock, driver, latest, marks = self._clock, self._driver, self._quotes, self._marks
+        seen, alarms, resting = self._watch.seen, self._watch.alarms, self._trading.resting
         next_quote, next_mark = iter(chunk.quotes).__next__, iter(chunk.marks).__next__
-        names = [symbol for symbol in self._symbols for _ in range(2)]
-        for ts, code in zip(chunk.ts, chunk.codes, strict=True):
+        by_code = [(market, market.spec.symbol) for market in self._watch.by_symbol for _ in range(2)]
+        for row, (ts, code) in enumerate(zip(chunk.ts, chunk.codes, strict=True), chunk.first_row):
             if ts > now:
                 if clock.due_ns <= ts:
                     self._ring_between(now, ts)
@@ -131,19 +132,23 @@ class _Replay:
             if code < 0:
                 self._bring_other(code, ts)
                 continue
-            symbol = names[code]
+            market, symbol = by_code[code]
             if code & 1:
                 marks[symbol] = mark = next_mark()
-                mark_core(symbol, ts, mark)
-                if clock.due_ns <= ts:
-                    self._settle(NO_SYMBOL, NO_SYMBOL)
             else:
                 latest[symbol] = quote = next_quote()
                 if symbol in resting:
-                    self._trading.match(symbol)
-                quote_core(symbol, ts, *quote)
-                if clock.due_ns <= ts:
-                    self._settle(symbol, NO_SYMBOL)
+                    self._trading.match(symbol)  # before anybody sees the quote
+            seen[symbol] = row
+            if symbol in driver.stale_bands:
+                driver.refresh(symbol)
+            if code & 1:
+                if not market.mark_low < mark < market.mark_high or alarms[market.range_open][row]:
+                    driver.market(ts)
+            elif quote[1] <= market.ask_low or quote[0] >= market.bid_high:
+                driver.market(ts)
+            if clock.due_ns <= ts:
+                self._settle(NO_SYMBOL if code & 1 else symbol, NO_SYMBOL)
         return now
 
     def _bring_other(self, code: int, ts: int) -> None:
@@ -221,7 +226,7 @@ class _Replay:
 
     def _mark_of(self, symbol: str) -> Decimal | None:
         mark = self._marks.get(symbol)
-        return None if mark is None else Decimal(f"{mark:.{self._tape.specs[symbol].price_decimals}f}")
+        return None if mark is None else exact(mark, self._tape.specs[symbol].price_decimals)
 
     def result(self) -> Run:
         """Return what the run left behind."""

@@ -11,6 +11,7 @@ from nautilus_trader.model import CustomData, QuoteTick
 
 from backtest.feed import Feed, Tick
 from backtest.played_world import ChannelChange, FundingSettlement
+from backtest.tape_views import TapeViews
 from data.flow import Flow, to_orders, to_transfers
 from risk.inputs import CancelSubmitted, OrderSubmitted
 from risk.market import SymbolSpec
@@ -33,6 +34,7 @@ _Float = np.ndarray[Any, np.dtype[np.float64]]
 class Chunk:
     """Hold consecutive rows of a tape as Python's own numbers; each quote and mark belongs to the next such row."""
 
+    first_row: int
     ts: list[int]
     codes: list[int]
     quotes: list[Quote]
@@ -100,6 +102,7 @@ class Tape:
             quotes = quoted + int(np.count_nonzero((codes >= 0) & (codes % 2 == 0)))
             marks = marked + int(np.count_nonzero((codes >= 0) & (codes % 2 == 1)))
             yield Chunk(
+                first,
                 self.ts[first : first + rows].tolist(),
                 codes.tolist(),
                 self.quotes[quoted:quotes].tolist(),
@@ -108,22 +111,28 @@ class Tape:
             quoted, marked = quotes, marks
 
     @cached_property
-    def _quote_rows(self) -> _Int:
+    def quote_rows(self) -> _Int:
+        """Return which rows are quotes."""
         return np.flatnonzero((self.codes >= 0) & (self.codes % 2 == 0))
+
+    @cached_property
+    def views(self) -> TapeViews:
+        """Return the views of the market."""
+        return TapeViews(list(self.specs.values()), self.ts, self.codes, self.quotes, self.marks)
 
     def quotes_at(self, ts: int) -> Iterator[tuple[str, Quote]]:
         """Yield the symbols and quotes of time ``ts``, in order."""
         symbols = list(self.specs)
-        first, end = np.searchsorted(self._quote_rows, np.searchsorted(self.ts, (ts, ts + 1)))
+        first, end = np.searchsorted(self.quote_rows, np.searchsorted(self.ts, (ts, ts + 1)))
         for number in range(int(first), int(end)):
             bid, ask, bid_size, ask_size = self.quotes[number].tolist()
-            yield symbols[self.codes[self._quote_rows[number]] // 2], (bid, ask, bid_size, ask_size)
+            yield symbols[self.codes[self.quote_rows[number]] // 2], (bid, ask, bid_size, ask_size)
 
     def quote_before(self, symbol: str, ts: int) -> Quote | None:
         """Return a symbol's last quote before ``ts``."""
         code = 2 * list(self.specs).index(symbol)
-        end = int(np.searchsorted(self._quote_rows, np.searchsorted(self.ts, ts)))
-        found = np.flatnonzero(self.codes[self._quote_rows[:end]] == code)
+        end = int(np.searchsorted(self.quote_rows, np.searchsorted(self.ts, ts)))
+        found = np.flatnonzero(self.codes[self.quote_rows[:end]] == code)
         if not found.size:
             return None
         bid, ask, bid_size, ask_size = self.quotes[found[-1]].tolist()
@@ -148,7 +157,7 @@ class Tape:
         return {name: value for name, value in self.__dict__.items() if name not in _OWN}
 
 
-_OWN = ("played", "_quote_rows")
+_OWN = ("played", "quote_rows", "views")
 
 
 class _Reader:

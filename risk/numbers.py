@@ -1,4 +1,4 @@
-"""Exact numbers: the one decimal context of the core, and the two ways into and out of it."""
+"""Exact numbers: the one decimal context of the core, and the ways into and out of it."""
 
 from decimal import (
     ROUND_HALF_EVEN,
@@ -10,6 +10,7 @@ from decimal import (
     Overflow,
     setcontext,
 )
+from functools import lru_cache
 
 from risk.errors import InvalidInput
 
@@ -53,6 +54,13 @@ def to_decimal(value: object, name: str) -> Decimal:
             f"{name} was {value!r}; it must lie between 1e-{_MAX_EXPONENT} and 1e{_MAX_EXPONENT}"
         )
     return number
+
+
+# Most prices of one look at a market were there at the last one, too.
+@lru_cache(maxsize=1 << 16)
+def exact(value: float, places: int) -> Decimal:
+    """Give a float that lies on a step of ``places`` decimals as that Decimal, trailing zeros included."""
+    return Decimal(f"{value:.{places}f}")
 
 
 def round_money(amount: Decimal) -> Decimal:

@@ -3,12 +3,11 @@
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from functools import lru_cache
 
 from risk.errors import InvalidInput
 from risk.inputs import MarketUpdated
 from risk.market import Level, SymbolSpec, SymbolView
+from risk.numbers import exact
 from risk.record import record
 from risk.settings import HOUR_NS, Settings
 
@@ -126,15 +125,15 @@ class _Market:
     def view(self) -> SymbolView:
         """Give the market at the time of its last mark, in decimals of the symbol's own precision."""
         price_places, size_places = self.spec.price_decimals, self.spec.size_decimals
-        mark = _exact(self.mark, price_places)
+        mark = exact(self.mark, price_places)
         return SymbolView(
             symbol=self.spec.symbol,
             ts=self.mark_ns,
             mark=mark,
-            prev_mark=_exact(self.prev_mark, price_places),
-            oracle=mark if self.oracle is None else _exact(self.oracle, price_places),
-            low_60m=_exact(self.hour.low, price_places),
-            high_60m=_exact(self.hour.high, price_places),
+            prev_mark=exact(self.prev_mark, price_places),
+            oracle=mark if self.oracle is None else exact(self.oracle, price_places),
+            low_60m=exact(self.hour.low, price_places),
+            high_60m=exact(self.hour.high, price_places),
             seen_ns=self.seen_ns,
             bids=_exact_levels(self.bids, price_places, size_places),
             asks=_exact_levels(self.asks, price_places, size_places),
@@ -277,11 +276,5 @@ def _bad_price(market: _Market, name: str, price: float) -> InvalidInput:
     )
 
 
-# Most prices of a flush were there at the last one, too.
-@lru_cache(maxsize=1 << 16)
-def _exact(value: float, places: int) -> Decimal:
-    return Decimal(f"{value:.{places}f}")
-
-
 def _exact_levels(levels: _Levels, price_places: int, size_places: int) -> tuple[Level, ...]:
-    return tuple([(_exact(price, price_places), _exact(size, size_places)) for price, size in levels])
+    return tuple([(exact(price, price_places), exact(size, size_places)) for price, size in levels])

@@ -33,7 +33,8 @@ class CoreDriver:
 
     Ticks update the watch in place; the book hears of them only when something could follow, and before every
     other input, so that each command is decided on the market of its own time. An input that arrives while
-    another is in hand (an order denied at once) waits its turn.
+    another is in hand (an order denied at once) waits its turn. ``stale_bands`` are the symbols to ``refresh``
+    before their next tick.
     """
 
     def __init__(self, book: Book, watch: MarketWatch, sink: Sink) -> None:
@@ -45,7 +46,7 @@ class CoreDriver:
         self._armed_ns: int | None = None
         self._waiting: deque[Input] = deque()
         self._busy = False
-        self._stale_bands: set[str] = set()
+        self.stale_bands: set[str] = set()
 
     def attach(self, account: HlAccount, port: VenuePort) -> None:
         """Route the requests of ``account`` to ``port``."""
@@ -70,21 +71,21 @@ class CoreDriver:
 
     def quote(self, symbol: str, ts: int, bid: float, ask: float, bid_size: float, ask_size: float) -> None:
         """Take a best bid and ask; prices in USDC per coin, sizes in base coin."""
-        if symbol in self._stale_bands:
-            self._refresh(symbol)
+        if symbol in self.stale_bands:
+            self.refresh(symbol)
         if self.watch.on_quote(symbol, ts, bid, ask, bid_size, ask_size):
             self.market(ts)
 
     def mark(self, symbol: str, ts: int, mark: float) -> None:
         """Take a mark in USDC per coin."""
-        if symbol in self._stale_bands:
-            self._refresh(symbol)
+        if symbol in self.stale_bands:
+            self.refresh(symbol)
         if self.watch.on_mark(symbol, ts, mark):
             self.market(ts)
 
-    def _refresh(self, symbol: str) -> None:
+    def refresh(self, symbol: str) -> None:
         """Bring a symbol's bands up to date when its next tick asks for them: often many inputs later."""
-        self._stale_bands.remove(symbol)
+        self.stale_bands.remove(symbol)
         self.watch.set_bands(symbol, self.book.bands(symbol))
 
     def market(self, ts: int) -> None:
@@ -114,7 +115,7 @@ class CoreDriver:
         if events:
             self._sink(events)
             self._carry_out(events)
-        self._stale_bands.update(self.book.take_narrowed())
+        self.stale_bands.update(self.book.take_narrowed())
         return events
 
     def _carry_out(self, events: tuple[Event, ...]) -> None:
