@@ -9,7 +9,10 @@ from backtest.tuning.trial import Failed, Job, Outcome
 
 
 def run_all(
-    stored: StoredStudy, pool: Pool, jobs: Sequence[Job], tell: Callable[[Progress], None]
+    stored: StoredStudy,
+    pool: Pool,
+    jobs: Sequence[Job],
+    tell: Callable[[Progress], None] = lambda _: None,
 ) -> list[Outcome]:
     """Return the outcome of every job, in their order; ``tell`` hears of each that is new.
 

@@ -19,7 +19,9 @@ from backtest.tuning.verdict import judge
 from risk.errors import InvalidInput
 
 
-def search(stored: StoredStudy, pool: Pool, space: Space, tell: Callable[[Progress], None]) -> None:
+def search(
+    stored: StoredStudy, pool: Pool, space: Space, tell: Callable[[Progress], None] = lambda _: None
+) -> None:
     """Run the study's trials over ``space``, those without an outcome only; ``tell`` hears of each outcome.
 
     The pool must have nothing under way. Raises InvalidInput when another process works on the study or

@@ -52,9 +52,17 @@ class Stages:
         if study.presearch is None:
             return study.space
         with self.bar.busy("pre-search"):
-            found = narrow(study, partial(_run_watched, self.data_dir))
+            found = narrow(study, partial(run_watched, data_dir=self.data_dir))
         self.bar.say(_outcome(found))
         return found.space
+
+
+def run_watched(
+    scenario: Scenario, observe: Callable[[Sequence[Event]], None], data_dir: Path | None = None
+) -> Mapping[str, pa.Table]:
+    """Run ``scenario`` once by replay and return its tables: what ``narrow`` looks at; ``observe`` hears all events."""
+    tape = Tape.of(open_feed(scenario, data_dir=data_dir))
+    return run_replay(scenario, tape, observe=observe).recorder.tables()
 
 
 def _outcome(found: Narrowing) -> str:
@@ -64,10 +72,3 @@ def _outcome(found: Narrowing) -> str:
         return f"pre-search: {found.tried.num_rows} settings looked at, no range could be narrowed"
     ranges = ", ".join(f"{path} {low} … {high}" for path, (low, high) in found.ranges.items())
     return f"pre-search: {found.tried.num_rows} settings looked at, narrowed {ranges}"
-
-
-def _run_watched(
-    data_dir: Path | None, scenario: Scenario, observe: Callable[[Sequence[Event]], None]
-) -> Mapping[str, pa.Table]:
-    tape = Tape.of(open_feed(scenario, data_dir=data_dir))
-    return run_replay(scenario, tape, observe=observe).recorder.tables()
