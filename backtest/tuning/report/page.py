@@ -26,7 +26,8 @@ _NEIGHBOURS = (
     "change much or break a constraint, the point is a lucky spike, not a plateau."
 )
 _STRESS = (
-    "The recommended routing and risk settings, starting capital among them, on other markets and users, beside the settings those scenarios bring. "
+    "The recommended routing and risk settings, starting capital among them, on other markets and users, beside the "
+    "settings those scenarios bring. "
     "Red: a constraint of the study broken there, or a scenario that could not be run."
 )
 _LANDSCAPE = (
