@@ -241,9 +241,14 @@ class _Marks:
 
 @contextmanager
 def patient_collector() -> Iterator[None]:
-    """Keep the garbage collector out of a run, whose objects go by reference count: it makes next to no cycles."""
+    """Keep the garbage collector out of a run, whose objects go by reference count: it makes next to no cycles.
+
+    One inside another ends with the outer.
+    """
+    was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_on:
+            gc.enable()

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 
-from backtest.views import connect
+from backtest.views import connect_to
 from risk.errors import InvariantBroken
 
 # Each query finds the offenders of one rule; none may be found.
@@ -30,7 +30,7 @@ def check_invariants(tables: Mapping[str, pa.Table], balances: Mapping[str, Deci
 
     ``balances`` are the book's own at the end: each must be the sum of its journal entries.
     """
-    connection = connect(tables)
+    connection = connect_to(tables, ("journal", "fills", "routing_records"))
     try:
         for rule, sql in _RULES.items():
             offenders = connection.sql(f"select * from ({sql}) order by 1 limit 1").fetchall()

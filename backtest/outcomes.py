@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from backtest.views import connect
+from backtest.views import connect_to
 
 WITHOUT_ORDER = "NO_ORDER"  # of a source fill that was not made into one
+
+_ASKED = ("flow", "fills", "orders_refused", "orders_cancelled", "orders_rested")
 
 # An order that closed old positions on one route may open on the other, and its rest may be refused.
 _OUTCOMES = """
@@ -39,7 +41,8 @@ def order_outcomes(tables: Mapping[str, pa.Table], orders: pa.Table) -> pa.Table
     filled in part; REFUSED_ with the code, CANCELLED_ with the reason (UNFILLED: nothing to be had within the
     cap); RESTING_AT_END; PENDING_AT_END: a trigger never reached, or in flight; CANCEL_REQUEST.
     """
-    with connect(dict(tables) | {"flow": orders.select(["order_id", "intent"])}) as connection:
+    asked = dict(tables) | {"flow": orders.select(["order_id", "intent"])}
+    with connect_to(asked, _ASKED) as connection:
         connection.execute(_OUTCOMES)
         by_id = dict(connection.execute("select order_id, outcome from outcomes").fetchall())
     ids = orders["order_id"].to_pylist()  # a join keeps no order

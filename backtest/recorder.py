@@ -8,11 +8,13 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from itertools import chain, repeat
+from functools import cache
+from itertools import chain
 from operator import attrgetter
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
+import numpy as np
 import pyarrow as pa
 
 from risk import events
@@ -59,6 +61,7 @@ _JOURNAL_SCHEMA = pa.schema(
         ("amount", DECIMAL),
     ]
 )
+_JOURNAL_HEAD = [_JOURNAL_SCHEMA.field(i) for i in range(4)]  # of a transaction, the rest of each entry
 _PENDING_LIMIT = 200_000  # events kept as objects before they become columns: bounds memory
 _QUANTUM = Decimal(1).scaleb(-PLACES)
 _CONTEXT = Context(prec=38, rounding=ROUND_HALF_EVEN)
@@ -102,6 +105,7 @@ class Recorder:
         self._since_flush = 0
 
 
+@cache
 def schema_of(kind: type) -> pa.Schema:
     """Return the columns of an event class, from its field types."""
     hints = get_type_hints(kind)
@@ -163,17 +167,13 @@ def _column(values: Iterable[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _journal(rows: Sequence[Transferred]) -> pa.RecordBatch:
-    widths = [len(row.entries) for row in rows]
-    heads = [
-        chain.from_iterable(map(repeat, map(attrgetter(name), rows), widths))
-        for name in ("seq", "ts", "kind", "ref")
-    ]
+    owners = np.repeat(np.arange(len(rows)), [len(row.entries) for row in rows])
+    heads = [_column(map(attrgetter(field.name), rows), field.type).take(owners) for field in _JOURNAL_HEAD]
     accounts, amounts = zip(*chain.from_iterable(row.entries for row in rows), strict=True)
     try:
         money = pa.array(amounts, DECIMAL)
     except pa.ArrowInvalid as error:
         raise InvariantBroken(f"a journal entry has more than {PLACES} places: {error}") from error
-    columns = [_column(head, field.type) for head, field in zip(heads, _JOURNAL_SCHEMA, strict=False)]
     return pa.RecordBatch.from_arrays(
-        [*columns, pa.array(accounts, pa.string()), money], schema=_JOURNAL_SCHEMA
+        [*heads, pa.array(accounts, pa.string()), money], schema=_JOURNAL_SCHEMA
     )

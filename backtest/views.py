@@ -1,6 +1,6 @@
 """DuckDB over the tables of a run: one view per table, times readable, and a few joined ones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import duckdb
@@ -64,14 +64,21 @@ def connect(tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
 
     A table with a column ``ts`` also has it as ``time`` (UTC).
     """
+    connection = connect_to(tables, tables)
+    for view in _JOINED:
+        connection.execute(view)
+    return connection
+
+
+def connect_to(tables: Mapping[str, pa.Table], names: Iterable[str]) -> duckdb.DuckDBPyConnection:
+    """Open a database with views of the tables ``names`` alone: what asks little of a run starts at once."""
     connection = duckdb.connect()
     # Rows stay in the order they were recorded, and sums of floats do not depend on who shared them.
     connection.execute("set threads = 1")
-    for name, table in tables.items():
+    for name in names:
+        table = tables[name]
         time = "make_timestamp_ns(ts) as time, " if "ts" in table.column_names else ""
         connection.from_arrow(table).project(f"{time}*").create_view(name)
-    for view in _JOINED:
-        connection.execute(view)
     return connection
 
 

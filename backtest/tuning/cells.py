@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from backtest.tuning.space import text_of
-from backtest.views import connect
+from backtest.views import connect_to
 from risk.ledger import EQUITY_ACCOUNTS
 
 # What a user's orders and funding moved on the house's own accounts, when it was booked.
@@ -50,7 +50,7 @@ class Cells:
 
 def user_cells(tables: Mapping[str, pa.Table], slot_ns: int) -> Cells:
     """Return the cells of a run's tables."""
-    with connect(tables) as connection:
+    with connect_to(tables, ("fills", "journal", "funding_settlements")) as connection:
         rows = connection.execute(_CELLS, {"slot": slot_ns, "equity": list(EQUITY_ACCOUNTS)}).fetchall()
     users, starts, amounts = zip(*rows, strict=True) if rows else ((), (), ())
     return Cells(list(users), list(starts), list(amounts))

@@ -13,7 +13,7 @@ import pyarrow as pa
 from duckdb import DuckDBPyConnection
 
 from backtest.tuning.space import text_of
-from backtest.views import connect
+from backtest.views import connect_to
 from risk.ledger import EQUITY_ACCOUNTS
 from risk.settings import DAY_NS, HOUR_NS
 
@@ -130,7 +130,7 @@ def cut(
     tables: Mapping[str, pa.Table], capital: Decimal, reserve: Decimal, exposure_limit: Decimal, slot_ns: int
 ) -> Slots:
     """Cut a run's tables into slots; ``capital`` and ``reserve`` are what the house and its reserve began with."""
-    connection = connect(tables)
+    connection = connect_to(tables, ("house", "journal", "fills", "guards"))
     try:
         (start,) = connection.execute("select min(ts) from journal").fetchall()[0]
         parameters = {

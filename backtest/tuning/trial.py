@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from backtest.conclusion import conclude
+from backtest.engine import patient_collector
 from backtest.feed import Feed
 from backtest.replay import run_replay
 from backtest.scenario import Scenario
@@ -105,7 +106,11 @@ def material_key(scenario: Scenario) -> str:
 
 def run_trial(job: Job, material: Material) -> Finished | Stopped | Refused:
     """Run ``job`` on its material. Raises whatever is wrong with the program or the books, never with the settings."""
-    began_s = time.monotonic()
+    with patient_collector():  # until the events are gone: it would look through all of them
+        return _run(job, material, time.monotonic())
+
+
+def _run(job: Job, material: Material, began_s: float) -> Finished | Stopped | Refused:
     risk = job.scenario.risk
     watchdog = Watchdog(job.limits, risk.capital)
     try:
