@@ -7,19 +7,56 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+ON_HISTORY = ("01-first-backtest", "02-routing-thresholds")  # the others make their own market anywhere
+TUNING, STRESS = "03-tuning", "04-hedging-and-liquidation-stress"
 WITHOUT_HISTORY = "import data.locate\n\ndata.locate.find_history = lambda explicit=None: None"
 CELL_PATIENCE_S = 240
+# What the prose tells of the results, asked in a last cell: a change of the rules must not make it untrue.
+TOLD_OF_TUNING = """
+later = chosen and next(each for each in findings.finalists if each.point is chosen).parts["later"]
+print(
+    "as told:",
+    findings.recommended is not None and sure.p_value > 0.05,
+    chosen.figures["house_pnl"] > 10 * abs(later.figures["house_pnl"]),
+    "stopped" in trials["state"],
+    all(part.startswith("later") for each in refused.finalists for part, own in each.parts.items() if own.broken),
+)
+"""
+TOLD_OF_STRESS = """
+pnl = {key: float(result.metrics["house_pnl"]["total"]) for key, result in results.items()}
+bps = closes.group_by("rule").agg(pl.col("worse_bps").max()).rows_by_key("rule")
+survivors = survived.filter(pl.all_horizontal(pl.col(stress) == "✓" for stress in STRESSES))["rule"]
+print(
+    "as told:",
+    pnl["flash-crash", "no hedge"] > 0 > pnl["flash-crash", "all of it"],
+    pnl["one-way-crowd", "all of it"] > 0 > pnl["one-way-crowd", "no hedge"],
+    figures["all, poor, 10x", "flash-crash"]["hedge_margin_ratio"] < 1,
+    bps["whole, cap 0.2 %"] < bps["whole, cap 2 %"],
+    "all of it" in survivors and "no hedge" not in survivors,
+)
+"""
+
+
+def named(name: str) -> Path:
+    """Return the notebook of that name."""
+    return next(path for path in NOTEBOOKS if path.stem == name)
+
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+on_history = pytest.mark.parametrize("path", [named(name) for name in ON_HISTORY], ids=ON_HISTORY)
 
 
-def run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str = "") -> str:
-    """Execute a notebook in a kernel of its own; return all the text it printed."""
+def run(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str = "", after: str = ""
+) -> str:
+    """Execute a notebook in a kernel of its own, with a cell ``before`` and ``after``; return what it printed."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     notebook = nbformat.read(path, as_version=4)
     if before:
         notebook.cells.insert(0, nbformat.v4.new_code_cell(before))
+    if after:
+        notebook.cells.append(nbformat.v4.new_code_cell(after))
     NotebookClient(notebook, timeout=CELL_PATIENCE_S, resources={"metadata": {"path": tmp_path}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert any("application/vnd.plotly.v1+json" in output.get("data", {}) for output in outputs)
@@ -27,17 +64,30 @@ def run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["01-first-backtest", "02-routing-thresholds"]
+    assert [path.stem for path in NOTEBOOKS] == [*ON_HISTORY, TUNING, STRESS]
 
 
-@each_notebook
+@on_history
 def test_it_runs_on_the_real_flow(path, tmp_path, monkeypatch, real_history) -> None:
     assert "Real history found" in run(path, tmp_path, monkeypatch)
 
 
-@each_notebook
+@on_history
 def test_it_runs_on_a_synthetic_market_and_says_so(path, tmp_path, monkeypatch) -> None:
     assert "No real history at hand" in run(path, tmp_path, monkeypatch, before=WITHOUT_HISTORY)
+
+
+def test_the_tuning_walk_recommends_with_doubts_repeats_a_digest_and_refuses(tmp_path, monkeypatch) -> None:
+    """What its prose says of its own results must stay true."""
+    printed = run(named(TUNING), tmp_path, monkeypatch, after=TOLD_OF_TUNING)
+    assert "the same run: True" in printed
+    assert "recommended: nothing" in printed
+    assert "as told: True True True True" in printed
+
+
+def test_the_stress_tests_end_as_their_prose_says(tmp_path, monkeypatch) -> None:
+    printed = run(named(STRESS), tmp_path, monkeypatch, after=TOLD_OF_STRESS)
+    assert "as told: True True True True True" in printed
 
 
 @each_notebook
