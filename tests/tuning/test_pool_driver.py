@@ -25,8 +25,8 @@ def started():
 INTERRUPTED = """
 with open_pool(1) as pool:
     pool.submit(0, jobs[0])
-    started()
     try:
+        started()
         pool.next_done()
     except KeyboardInterrupt:
         print("interrupted", flush=True)
