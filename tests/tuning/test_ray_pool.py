@@ -22,8 +22,6 @@ from risk.errors import InvalidInput
 
 from .pool_jobs import job, outcomes_here, raising_job, scenario, varied_jobs
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:

@@ -14,8 +14,6 @@ from backtest.tuning.trial import Finished
 
 from .made_studies import PROVENANCE, run_study
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 
 def searched(folder: Path, sampler: str, **where: Any) -> dict[str, tuple[str, Any]]:
     """Return digest and measures by settings of a study of twelve trials."""

@@ -15,9 +15,6 @@ import pytest
 
 from backtest.cli import main
 
-# All in one worker: they share one study.
-pytestmark = pytest.mark.xdist_group("tune")
-
 PROGRAM = Path(sys.executable).with_name("hybrid-perps")
 TINY = """
 description = "Small enough for a test."
