@@ -34,8 +34,9 @@ ONE, TWO, RAY = {"workers": 1}, {"workers": 2}, {"workers": 2, "ray": ""}
 
 @pytest.mark.parametrize(("sampler", "elsewhere"), [("tpe", [TWO, RAY]), ("nsga2", [TWO])])
 def test_one_worker_two_workers_and_ray_give_the_same_study(
-    tmp_path: Path, sampler: str, elsewhere: list[dict[str, Any]]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, elsewhere: list[dict[str, Any]]
 ) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # or Ray would write a token into the home folder
     (tmp_path / "one").mkdir()
     alone = searched(tmp_path / "one", sampler, **ONE)
     assert len(alone) == 12
