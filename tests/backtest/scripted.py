@@ -1,15 +1,18 @@
 """Scripts in the core's place: ask for orders, cancels and alerts at given moments, and note what comes back."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from backtest import engine, replay
 from backtest.feed import Feed
+from backtest.replay_watch import ReplayWatch
 from backtest.scenario import load_scenario
 from backtest.scenario_overrides import apply_overrides
 from backtest.tape import Tape
@@ -19,6 +22,7 @@ from data.frames import MARKS, QUOTES
 from risk.events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import HlAccount, VenueFilled
 from risk.settings import DAY_NS, SECOND_NS
+from risk.watch import Bands
 from venues.hyperliquid.specs import bundled_specs
 
 D = Decimal
@@ -128,6 +132,29 @@ class ScriptedDriver:
         self._ports[order.account].send(request)
 
 
+class ReplayedDriver(ScriptedDriver):
+    """Hear of every tick of a replay, none of which is quiet."""
+
+    stale_bands: frozenset[str] = frozenset()
+
+    def __init__(self, script: Script, log: list[Any], book: Any, watch: ReplayWatch, tape: Tape) -> None:
+        super().__init__(script, log, book)
+        self._watch = watch
+        self._tape = tape
+        for symbol in SPECS:
+            watch.set_bands(symbol, Bands(mark_low=math.inf, ask_low=math.inf))
+
+    def market(self, ts: int) -> None:
+        ((symbol, row),) = self._watch.seen.items()
+        self._watch.seen.clear()
+        if self._tape.codes[row] % 2:
+            number = int(np.searchsorted(self._tape.views.mark_rows, row))
+            self.mark(symbol, ts, float(self._tape.marks[number]))
+        else:
+            number = int(np.searchsorted(self._tape.quote_rows, row))
+            self.quote(symbol, ts, *self._tape.quotes[number].tolist())
+
+
 def make_feed(ticks: list[Tick]) -> Feed:
     """Make a feed of a few ticks; at one time they come symbol by symbol, quotes before marks."""
 
@@ -168,11 +195,14 @@ def logs(script: Script, ticks: list[Tick], *overrides: str) -> tuple[list[Any],
     more = ["report.sample_interval=7s", *overrides]
     scenario = apply_overrides(load_scenario("synthetic-calm"), more)
     feed = make_feed(ticks)
-    found: list[list[Any]] = [[], []]
+    tape = Tape.of(feed)
+    in_engine: list[Any] = []
+    in_replay: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
-        for shell, log in zip((engine, replay), found, strict=True):
-            driver = lambda book, watch, sink, log=log: ScriptedDriver(script, log, book)  # noqa: E731
-            patch.setattr(shell, "CoreDriver", driver)
+        patch.setattr(engine, "CoreDriver", lambda book, _, __: ScriptedDriver(script, in_engine, book))
+        patch.setattr(
+            replay, "CoreDriver", lambda book, watch, _: ReplayedDriver(script, in_replay, book, watch, tape)
+        )
         engine.run_engine(scenario, feed)
-        replay.run_replay(scenario, Tape.of(feed))
-    return found[0], found[1]
+        replay.run_replay(scenario, tape)
+    return in_engine, in_replay

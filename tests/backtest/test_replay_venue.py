@@ -14,7 +14,7 @@ from risk.errors import InvariantBroken
 from risk.inputs import ChannelReported, HlAccount, VenueFilled, VenueOrderEnded, VenuePositionsReported
 from risk.settings import SECOND_NS
 
-from .scripted import START, Alert, Cancel, Order, Script, ScriptedDriver, Tick, logs, make_feed
+from .scripted import START, Alert, Cancel, Order, ReplayedDriver, Script, Tick, logs, make_feed
 
 D = Decimal
 
@@ -149,9 +149,11 @@ def test_what_is_under_way_at_the_end_is_never_heard_of_again():
 
 def test_a_replay_refuses_an_order_that_would_rest_where_it_cannot(monkeypatch):
     script = Script(at_tick={1: [Order("1", "99000", rests=True, account=HlAccount.HEDGE)]})
-    monkeypatch.setattr(replay, "CoreDriver", lambda book, *_: ScriptedDriver(script, [], book))
+    tape = Tape.of(make_feed(QUIET))
+    driver = lambda book, watch, _: ReplayedDriver(script, [], book, watch, tape)  # noqa: E731
+    monkeypatch.setattr(replay, "CoreDriver", driver)
     with pytest.raises(InvariantBroken, match="o0 is to rest"):
-        replay.run_replay(load_scenario("synthetic-calm"), Tape.of(make_feed(QUIET)))
+        replay.run_replay(load_scenario("synthetic-calm"), tape)
 
 
 def _asked() -> st.SearchStrategy[list[Order | Cancel | Alert]]:
