@@ -6,7 +6,7 @@ What NautilusTrader 2.0.0rc7 does with the orders we send, found by trying and h
   of that time. One that arrives with data waits for its own symbol's quote of that time, which counts already;
   without one, for the alerts of that time. Without latency it is carried out after the row it was sent in.
 - An immediate-or-cancel order whose limit the quote does not reach is cancelled. One whose limit is reached meets
-  the levels of ``taker_levels``, of which the last counts where several share a price; the rest is cancelled.
+  the levels of ``taker_levels``; the rest is cancelled.
 - A resting order that is reached on arrival takes the quote at its price, up to the quote's size. Whenever an order
   at rest is reached, by a quote or after any command was carried out on its account, it fills at its limit, as
   maker and up to the quote's size: buys, then sells, each the best price first, then the oldest. That comes before
@@ -189,13 +189,9 @@ class ReplayVenue:
 
     def _levels(self, order: _Order, best: Decimal) -> Iterator[Fill]:
         """Yield the fills of an order through the levels beyond ``best`` and within its limit."""
-        levels = dict(taker_levels(best, order.side, order.left, self._slippage, order.spec))
-        left = order.left
-        for price in sorted(levels, reverse=order.side < 0):
-            size = min(levels[price], left)
-            if order.side * price > order.side * order.limit or not size:
+        for price, size in taker_levels(best, order.side, order.left, self._slippage, order.spec):
+            if order.side * price > order.side * order.limit:
                 return
-            left -= size
             yield price, size
 
     def _fill(self, order: _Order, price: Decimal, size: Decimal, *, maker: bool) -> None:

@@ -90,20 +90,21 @@ def taker_levels(
 ) -> list[tuple[Decimal, Decimal]]:
     """Return the (price, size) levels that a taker of ``wanted`` coins meets beyond ``best``, best first.
 
-    ``side`` is +1 for a buy. Prices lie on Hyperliquid's grid, rounded against the taker.
+    ``side`` is +1 for a buy. Prices lie on Hyperliquid's grid, rounded against the taker; steps of slippage
+    finer than the grid share a level, without any there is but one.
     """
     depth = (slippage.depth_usd / best) // spec.lot * spec.lot
-    levels = []
+    levels: dict[Decimal, Decimal] = {}
     left = wanted
     for number in range(1, _LEVELS + 1):
         # limit_on_grid rounds away from a market that side would lift: asks up, bids down.
         price = spec.limit_on_grid(best * (1 + side * number * slippage.bps / _BPS), -side)
-        size = min(left, max(depth, spec.lot)) if slippage.depth_usd else left
-        levels.append((price, size))
+        size = min(left, max(depth, spec.lot)) if slippage.depth_usd and slippage.bps else left
+        levels[price] = levels.get(price, Decimal(0)) + size
         left -= size
         if not left:
             break
-    return levels
+    return list(levels.items())
 
 
 def fee_model(specs: Mapping[InstrumentId, SymbolSpec]) -> MakerTakerFeeModel:
