@@ -10,9 +10,10 @@ from backtest.counterfactuals import counterfactual
 from backtest.estimates import ALL_HYPERLIQUID
 from backtest.scenario import Scenario
 from backtest.tuning.bootstrap import pigeonhole, slot_bootstrap
-from backtest.tuning.choice import beats, broken
+from backtest.tuning.choice import broken, equals_or_beats
 from backtest.tuning.findings import LATER, LATER_OTHERS, OTHERS, PARTS, SEARCHED, Finalist, Judged, Point
 from backtest.tuning.measures import measure_all
+from backtest.tuning.report.words import PART_TITLES, limit_text, said
 from backtest.tuning.slots import Slots
 from backtest.tuning.space import text_of
 from backtest.tuning.study import Study
@@ -139,7 +140,7 @@ def _judged(study: Study, outcomes: Mapping[str, Outcome]) -> dict[str, Judged]:
 
 
 def _unrun(part: str, message: str) -> str:
-    return f"Everything on Hyperliquid could not be run on the part {part!r}: {message}."
+    return f"Everything on Hyperliquid could not be run on {PART_TITLES[part]}: {message}."
 
 
 def _finalist(
@@ -147,14 +148,17 @@ def _finalist(
 ) -> Finalist:
     parts = _judged(study, outcomes)
     why = {part: problem(outcome) for part, outcome in outcomes.items()}
-    vetoes = [f"could not be run on the part {part!r}: {words}" for part, words in why.items() if words]
+    vetoes = [f"could not be run on {PART_TITLES[part]}: {words}" for part, words in why.items() if words]
     if SEARCHED in parts and parts[SEARCHED].digest != point.digest:
         vetoes.append(f"run again it gave the digest {parts[SEARCHED].digest}, not {point.digest}")
-    if baseline and not baseline.broken and beats(baseline.figures, point.figures, study.objectives):
-        vetoes.append(
-            f"is no better than everything on Hyperliquid in any objective on the part {SEARCHED!r}"
-        )
+    if (
+        baseline
+        and not baseline.broken
+        and equals_or_beats(baseline.figures, point.figures, study.objectives)
+    ):
+        vetoes.append("is no better than everything on Hyperliquid in any objective where it was searched")
     for part, judged in parts.items():
         for name, over in judged.broken.items():
-            vetoes.append(f"breaks {name} {study.constraints[name]} by {text_of(over)} on the part {part!r}")
+            limit, by = limit_text(name, study.constraints[name]), said(name, over).removeprefix("+")
+            vetoes.append(f"breaks {limit} by {by} on {PART_TITLES[part]}")
     return Finalist(point, parts, "; ".join(vetoes))

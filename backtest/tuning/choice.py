@@ -44,9 +44,10 @@ def rank(points: Mapping[int, Figures], objectives: Objectives, count: int) -> l
     return found[:count]
 
 
-def beats(one: Figures, other: Figures, objectives: Objectives) -> bool:
-    """Say whether ``one`` is better in some objective and worse in none."""
-    return _beats(_losses(one, objectives), _losses(other, objectives))
+def equals_or_beats(one: Figures, other: Figures, objectives: Objectives) -> bool:
+    """Say whether ``one`` is worse in no objective."""
+    pairs = zip(_losses(one, objectives), _losses(other, objectives), strict=True)
+    return all(ours <= theirs for ours, theirs in pairs)
 
 
 def _losses(figures: Figures, objectives: Objectives) -> Losses:

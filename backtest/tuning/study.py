@@ -161,6 +161,7 @@ class Study(Section):
         edge = last - (last - first) * split.test_share
         window = (edge, last) if held_out_time else (first, edge)
         cut: dict[str, Any] = {"data.from_share": window[0], "data.to_share": window[1]}
+        cut["report.counterfactuals"] = False  # whole runs more, of which a trial has no use
         if split.test_groups:
             rest = tuple(group for group in range(split.user_groups) if group not in split.test_groups)
             cut["flow.user_groups"] = split.user_groups
