@@ -30,7 +30,7 @@ from backtest.tuning.pool import open_pool
 from backtest.tuning.search import search
 from backtest.tuning.store import open_store
 
-study = run_study(trials=6)
+study = run_study(trials=24)
 with open_store(sys.argv[1]) as store, open_pool(workers=2) as pool:
     stored = store.create(study, PROVENANCE)
     search(stored, pool, study.space, lambda progress: print(progress.done, flush=True))
@@ -107,14 +107,14 @@ def test_real_runs_on_real_workers_survive_real_kills(url: str, folder: Path) ->
         assert len(now) >= len(finished) + lines
         assert {number: now[number] for number in finished} == finished
         finished = now
-    assert len(finished) < 6  # or there was nothing left to go on with
+    assert len(finished) < 24  # or there was nothing left to go on with
     last = subprocess.run([sys.executable, "-c", _SEARCH, url], capture_output=True, text=True, check=False)
     assert last.returncode == 0, last.stderr
     with open_store(url) as store:
         now = kept_seconds(store)
         assert {number: now[number] for number in finished} == finished
         trials = told(store.open("made").trials())
-    assert trials == undisturbed(folder, run_study(trials=6), InlinePool(Runner()))
+    assert trials == undisturbed(folder, run_study(trials=24), InlinePool(Runner()))
 
 
 def test_a_server_that_was_killed_has_kept_every_outcome(folder: Path) -> None:
