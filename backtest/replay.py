@@ -122,6 +122,7 @@ class _Replay:
         clock, driver, latest, marks = self._clock, self._driver, self._quotes, self._marks
         seen, alarms, resting = self._watch.seen, self._watch.alarms, self._trading.resting
         next_quote, next_mark = iter(chunk.quotes).__next__, iter(chunk.marks).__next__
+        stale = driver.stale_bands
         by_code = [(market, market.spec.symbol) for market in self._watch.by_symbol for _ in range(2)]
         for row, (ts, code) in enumerate(zip(chunk.ts, chunk.codes, strict=True), chunk.first_row):
             if ts > now:
@@ -140,7 +141,7 @@ class _Replay:
                 if symbol in resting:
                     self._trading.match(symbol)  # before anybody sees the quote
             seen[symbol] = row
-            if symbol in driver.stale_bands:
+            if symbol in stale:
                 driver.refresh(symbol)
             if code & 1:
                 if not market.mark_low < mark < market.mark_high or alarms[market.range_open][row]:
