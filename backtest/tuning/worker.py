@@ -1,5 +1,7 @@
 """What a worker does, wherever it runs: it keeps the materials it has met last and turns jobs into outcomes."""
 
+import atexit
+import gc
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +34,9 @@ class Kept[T]:
         self._room = room
         self._held: OrderedDict[str, T] = OrderedDict()
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._held
+
     def get(self, name: str, make: Callable[[], T]) -> T:
         """Return what is held under ``name``, made now if it is not."""
         if name not in self._held:
@@ -57,16 +62,25 @@ class Raised:
 
 
 class Worker:
-    """Evaluate one job after another, each material fetched once while there is room for it."""
+    """Evaluate one job after another, each material fetched once while there is room for it.
+
+    What a material's first run leaves on its tape stays for all others: the collector need not go over it again.
+    """
 
     def __init__(self) -> None:
         self._kept: Kept[Material] = Kept()
 
     def evaluate(self, job: Job, fetch: Callable[[], Material]) -> Outcome | Raised:
         """Return what became of ``job``; ``fetch`` gets its material and is called if that is not at hand."""
+        key = material_key(job.scenario)
+        is_new = key not in self._kept
         try:
-            material = self._kept.get(material_key(job.scenario), fetch)
-            return run_trial(job, material)
+            outcome = run_trial(job, self._kept.get(key, fetch))
+            if is_new:
+                gc.collect()
+                gc.freeze()
+                atexit.register(gc.unfreeze)  # or extension modules would report leaks at the end
+            return outcome
         except InvalidInput as error:
             return Refused(str(error))
         except BaseException as error:  # a panic in an extension module is no Exception
