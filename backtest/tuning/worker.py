@@ -72,9 +72,9 @@ class Worker:
 
     def evaluate(self, job: Job, fetch: Callable[[], Material]) -> Outcome | Raised:
         """Return what became of ``job``; ``fetch`` gets its material and is called if that is not at hand."""
-        key = material_key(job.scenario)
-        is_new = key not in self._kept
         try:
+            key = material_key(job.scenario)
+            is_new = key not in self._kept
             outcome = run_trial(job, self._kept.get(key, fetch))
             if is_new:
                 gc.collect()
