@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,20 @@ from rich.console import Console
 from rich.table import Table
 
 from backtest.metrics import plain
+from backtest.scenario_overrides import path_keys
 from backtest.scenario_toml import dump_toml
 from backtest.sources import open_feed
 from backtest.tuning.checks import examine
 from backtest.tuning.findings_json import findings_json
 from backtest.tuning.options import LOCAL_RAY, Options
 from backtest.tuning.outputs import check_folder, write_outputs
-from backtest.tuning.pool import open_pool
+from backtest.tuning.pool import Pool, open_pool
 from backtest.tuning.provenance import provenance_of
 from backtest.tuning.ready_studies import find_study
 from backtest.tuning.ready_studies import new_study as write_new_study
 from backtest.tuning.search_bar import SearchBar
 from backtest.tuning.store import DEFAULT_URL, Store, StoredStudy, open_store
-from backtest.tuning.study import Study
+from backtest.tuning.study import Study, check_grid
 from backtest.tuning.study_run import Stages
 from backtest.tuning.terminal import print_findings
 from backtest.tuning.trial import Failed, Job, Outcome
@@ -42,10 +44,12 @@ def run_study(name_or_path: str, trials: int | None, options: Options) -> None:
     study = find_study(name_or_path)
     if trials is not None:
         study = study.model_copy(update={"trials": trials})
+        check_grid(study)
     folder = _folder(study, options)
     provenance = _provenance(study, options)
-    with _store(options.storage) as store:
-        _go_on(store.create(study, provenance), folder, options)
+    # The pool first: a cluster that cannot be reached leaves no study behind.
+    with _pool(options) as pool, _store(options.storage) as store:
+        _go_on(store.create(study, provenance), pool, folder, options)
 
 
 def resume_study(name: str, options: Options) -> None:
@@ -54,7 +58,8 @@ def resume_study(name: str, options: Options) -> None:
         stored = store.open(name)
         folder = _folder(stored.study, options)
         stored.confirm(_provenance(stored.study, options))
-        _go_on(stored, folder, options)
+        with _pool(options) as pool:
+            _go_on(stored, pool, folder, options)
 
 
 def list_studies(storage: str | None, as_json: bool) -> None:
@@ -134,13 +139,14 @@ def new_study(path: Path, like: str) -> None:
     Console(stderr=True).print(f"wrote {path}; run it with: hybrid-perps tune {path}", highlight=False)
 
 
-def _go_on(stored: StoredStudy, folder: Path, options: Options) -> None:
+def _pool(options: Options) -> AbstractContextManager[Pool]:
     ray = "" if options.ray == LOCAL_RAY else options.ray
+    return open_pool(options.workers, ray, options.data)
+
+
+def _go_on(stored: StoredStudy, pool: Pool, folder: Path, options: Options) -> None:
     try:
-        with (
-            open_pool(options.workers, ray, options.data) as pool,
-            SearchBar(stored.study, quiet=options.as_json) as bar,
-        ):
+        with SearchBar(stored.study, quiet=options.as_json) as bar:
             findings = Stages(stored, pool, bar, options.data).run()
     except KeyboardInterrupt:
         done = sum(trial.outcome is not None for trial in stored.trials())
@@ -171,7 +177,13 @@ def _folder(study: Study, options: Options) -> Path:
 
 
 def _provenance(study: Study, options: Options) -> dict[str, Any]:
-    return provenance_of(open_feed(study.searched({}), data_dir=options.data).input_hashes)
+    """Return what the study's results depend on; raise InvalidInput for symbols that its run does not have."""
+    feed = open_feed(study.searched({}), data_dir=options.data)
+    for path in study.space:
+        section, symbol, *_ = [*path_keys(path), ""]
+        if section == "routing" and symbol not in ("*", *feed.specs):
+            raise InvalidInput(f"space.{path}: the run has no {symbol!r}; it has {', '.join(feed.specs)}")
+    return provenance_of(feed.input_hashes)
 
 
 _LISTED = ("name", "scenario", "done", "trials", "failed", "feasible", "description")

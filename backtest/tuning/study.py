@@ -1,6 +1,7 @@
 """A study: the scenario, what is varied, what is aimed for and what must hold, in one validated TOML file."""
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import cached_property
@@ -180,7 +181,7 @@ def parse_study(values: Mapping[str, Any]) -> Study:
 
 
 def load_study(path: Path) -> Study:
-    """Load a study's file; a scenario named in it by path is looked for beside it.
+    """Load a study's file; scenarios named in it by path are looked for beside it.
 
     Raises InvalidInput when there is no such file, it is not TOML, or a value is wrong.
     """
@@ -188,6 +189,12 @@ def load_study(path: Path) -> Study:
     scenario = values.get("scenario")
     if isinstance(scenario, str) and scenario.endswith(".toml"):
         values["scenario"] = str((path.parent / scenario).resolve())
+    checks = values.get("checks")
+    if isinstance(checks, dict) and isinstance(checks.get("stress"), list):
+        checks["stress"] = [
+            str((path.parent / name).resolve()) if str(name).endswith(".toml") else name
+            for name in checks["stress"]
+        ]
     return parse_study({"name": path.stem} | values)
 
 
@@ -209,10 +216,25 @@ def _check_space(study: Study) -> None:
                 with_values(base, {path: value})
             except InvalidInput as error:
                 problems.append(str(error))
-        if len(problems) == len(tried):
-            raise InvalidInput(f"space.{path}: {problems[0]}")
-    if study.sampler == "grid":
-        next(grid(study.space))
+        mistyped = [problem for problem in problems if problem.startswith(f"scenario: {path} was")]
+        if mistyped or len(problems) == len(tried):
+            raise InvalidInput(f"space.{path}: {(mistyped or problems)[0]}")
+    for name in study.checks.stress or ():
+        load_scenario(name)
+    check_grid(study)
+
+
+def check_grid(study: Study) -> None:
+    """Raise InvalidInput for a grid that is endless or has more points than the study has trials."""
+    if study.sampler != "grid":
+        return
+    next(grid(study.space))
+    points = math.prod(len(parameter.grid()) for parameter in study.space.values())
+    if points > study.trials:
+        raise InvalidInput(
+            f"the grid has {points} points and trials was {study.trials}, which would leave out whole corners of it; "
+            "allow as many trials, take larger steps, or another sampler"
+        )
 
 
 def _keys_at(location: list[str]) -> list[str]:

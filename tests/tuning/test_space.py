@@ -75,7 +75,7 @@ def parameters(draw: st.DrawFn) -> Parameter:
     kind = draw(st.sampled_from(["whole", "decimal", "duration", "choices"]))
     if kind == "choices":
         return Parameter(
-            choices=tuple(draw(st.lists(st.one_of(numbers, st.booleans()), min_size=1, unique=True)))
+            choices=tuple(draw(st.lists(st.one_of(numbers, st.booleans()), min_size=2, unique_by=text_of)))
         )
     bounds: Any = draw(
         st.lists(decimals if kind == "decimal" else numbers, min_size=2, max_size=2, unique=True).map(sorted)

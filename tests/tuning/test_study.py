@@ -40,7 +40,7 @@ def study(**changes: Any) -> Study:
         ({"space": {THRESHOLD: {"low": 5, "high": 5}}}, f"space.{THRESHOLD}: the range was empty: low was 5"),
         ({"space": {THRESHOLD: {"low": 1, "hihg": 5}}}, "did you mean 'high'?"),
         ({"space": {"risk.taker_fee_rate": {"low": 2, "high": 5}}}, "it must be less than or equal to 1"),
-        ({"space": {"risk.hedge_tiers.7.ratio": {"choices": [1]}}}, "has the rows 0 to"),
+        ({"space": {"risk.hedge_tiers.7.ratio": {"choices": [0, 1]}}}, "has the rows 0 to"),
         ({"objectives": {}}, "objectives was empty; name at least one of house_pnl"),
         (
             {"objectives": {"house_pn": "maximize"}},
@@ -58,6 +58,12 @@ def study(**changes: Any) -> Study:
         ({"split": {"user_groups": 1, "test_groups": [0]}}, "holds out every user"),
         ({"split": {"test_share": 1}}, "leave some time to search on"),
         ({"sampler": "grid"}, f"space.{THRESHOLD}: a grid needs choices, or a step in every range"),
+        (
+            {"sampler": "grid", "trials": 9, "space": {THRESHOLD: {"low": 0, "high": 100, "step": 10}}},
+            "the grid has 11 points and trials was 9",
+        ),
+        ({"space": {"risk.taker_fee_rate": {"choices": [0, 5]}}}, "risk.taker_fee_rate was 5; it must be"),
+        ({"checks": {"stress": ["synthetic-clam"]}}, "did you mean 'synthetic-calm'"),
         ({"set": ["flow.user_groups=2", "flow.keep_groups=[0]"]}, "keeps some groups of users already"),
         ({"set": ["flow.users"]}, "it must be KEY=VALUE"),
     ],
@@ -127,6 +133,8 @@ def test_a_file_names_its_study_and_finds_a_scenario_beside_it(tmp_path: Path) -
     found = load_study(path)
     assert (found.name, found.base().flow.users) == ("tuned", 7)
     assert found.space[THRESHOLD].low == D("1.5")
+    path.write_text(text + 'house_pnl = "maximize"\n[checks]\nstress = ["mine.toml"]\n')
+    assert load_study(path).checks.stress == (str(tmp_path / "mine.toml"),)
     with pytest.raises(InvalidInput, match="a study in TOML was expected there"):
         load_study(tmp_path / "none.toml")
     path.write_text("trials = \n")

@@ -175,6 +175,7 @@ def _done(folder: Path) -> list[dict]:
         (["unknown.toml"], "did you mean 'hedge_debounce'"),
         (["empty.toml"], "the range was empty"),
         (["measure.toml"], "constraints names 'bad_dept', which is no measure"),
+        (["symbol.toml"], "space.routing.NOPE.normal_threshold: the run has no 'NOPE'; it has BTC"),
         (["tiny.toml", "--ray", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
         (["tiny.toml", "--ray", "nowhere"], "it must be HOST:PORT"),
         (["tiny.toml", "--storage", "postgresql://nobody:secret@127.0.0.1:1/x"], "cannot be used"),
@@ -193,8 +194,10 @@ def test_bad_input_is_one_line_and_exit_2(tmp_path: Path, arguments: list[str], 
     study_file(tmp_path, "unknown", **{"risk.hedge_tiers.0.ratio": "risk.hedge_debouce"})
     study_file(tmp_path, "empty", **{"low = 100, high = 50000, log = true": "low = 5, high = 5"})
     study_file(tmp_path, "measure", **{"[checks]": "[constraints]\nbad_dept = { max = 0 }\n[checks]"})
+    study_file(tmp_path, "symbol", **{"routing.*.normal": "routing.NOPE.normal"})
     found = tune(tmp_path, *arguments)
     assert (found.returncode, found.stdout) == (2, "")
+    assert not (tmp_path / "studies/studies.db").exists()
     assert message in found.stderr
     assert found.stderr.startswith("error: ")
     assert found.stderr.count("\n") == 1
