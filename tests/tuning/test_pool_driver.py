@@ -56,6 +56,8 @@ def driver(text: str, folder: Path, *jobs: object) -> subprocess.Popen[str]:
         text=True,
         cwd=folder,
         start_new_session=True,
+        # Tests in the background inherit that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

@@ -59,6 +59,11 @@ def tune(folder: Path, *arguments: str, command: str = "tune") -> Told:
     return Told(stop.value.code, out.getvalue(), err.getvalue())
 
 
+def heed_interrupts() -> None:
+    """Undo in a child what tests in the background inherit: that interrupts are ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def study_file(folder: Path, name: str = "tiny", **replaced: str) -> Path:
     text = TINY.replace(CALM, "stress = []")
     for old, new in replaced.items():
@@ -143,6 +148,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
     deadline = time.monotonic() + 100
     while time.monotonic() < deadline and len(_done(tmp_path)) < 3:
