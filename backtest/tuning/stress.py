@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from backtest.run_symbols import symbols_of
 from backtest.scenario import Scenario, load_scenario, ready_scenarios
 from backtest.tuning.study import Study
-from data.dataset import open_dataset
-from data.synthetic.dataset import DEFAULT_SYMBOLS
 from risk.errors import InvalidInput
 
 _DEFAULT = ("crash-", "synthetic-")
@@ -44,16 +43,9 @@ def _case(name: str, recommended: Scenario, data_dir: Path | None, catalog_dir: 
         own = own.model_copy(update={"report": own.report.model_copy(update={"counterfactuals": False})})
         rows = recommended.routing
         if rows.keys() - {"*"}:
-            known = _symbols(own, data_dir, catalog_dir)
+            known = symbols_of(own, data_dir, catalog_dir)
             rows = {symbol: row for symbol, row in rows.items() if symbol == "*" or symbol in known}
     except InvalidInput as error:
         return StressCase(shown, description, None, None, str(error))
     chosen = own.model_copy(update={"routing": rows, "risk": recommended.risk})
     return StressCase(shown, description, chosen, own)
-
-
-def _symbols(scenario: Scenario, data_dir: Path | None, catalog_dir: Path | None) -> list[str]:
-    data = scenario.data
-    if data.symbols or data.source == "synthetic":
-        return list(data.symbols or DEFAULT_SYMBOLS)
-    return open_dataset(data.dataset, catalog_dir, data_dir).symbols
