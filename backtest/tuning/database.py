@@ -59,10 +59,6 @@ class Database:
         """Turn the database's own errors within the block into InvalidInput."""
         try:
             yield
-        except ImportError:
-            raise InvalidInput(
-                f"{self.shown} needs psycopg, which is not installed: add the extra 'postgres'"
-            ) from None
         except (SQLAlchemyError, StorageInternalError) as error:
             raise InvalidInput(f"{self.shown} cannot be used: {_cause(error)}") from None
         except RuntimeError as error:  # Optuna's word on tables of another version
