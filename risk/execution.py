@@ -14,7 +14,7 @@ from risk.numbers import round_money
 from risk.reconciliation import opens_allowed
 from risk.routing import RouteDecision, forced_reason, split
 from risk.routing_desk import Terms, house_state, record_route, route_of
-from risk.state import SymbolState, User
+from risk.state import SPLIT_SUFFIX, SymbolState, User
 from risk.waiting import rest_here, wait
 
 CLOSING_TYPES = (OrderType.TAKE_PROFIT, OrderType.STOP_LOSS)
@@ -89,7 +89,7 @@ def open_position(core: Core, user: User, command: OrderSubmitted, size: Decimal
         if inside:
             kept = RouteDecision(Source.INTERNAL, RouteReason.WITHIN_THRESHOLD, decision.threshold)
             _route(core, user, command, command.order_id, inside, terms, kept)
-            _route(core, user, command, f"{command.order_id}/hl", outside, terms, decision)
+            _route(core, user, command, command.order_id + SPLIT_SUFFIX, outside, terms, decision)
             return
     _route(core, user, command, command.order_id, size, terms, decision)
 

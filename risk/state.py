@@ -12,6 +12,8 @@ from risk.ledger import ZERO, order_holds, user_cash
 from risk.market import SymbolSpec, SymbolView
 from risk.settings import RoutingMode
 
+SPLIT_SUFFIX = "/hl"  # of an order's id, for the part of it beyond the threshold
+
 
 class Purpose(StrEnum):
     """Say what an order at the venue is for."""
@@ -108,6 +110,11 @@ class VenueOrder:
     def left(self) -> Decimal:
         """Return the size not filled yet."""
         return self.size - self.filled
+
+    @property
+    def command_id(self) -> str:
+        """Return the id of the user's order it is for: the second part of a split one has a suffix of its own."""
+        return self.order_id.removesuffix(SPLIT_SUFFIX)
 
 
 @dataclass(slots=True)

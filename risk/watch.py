@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from risk.errors import InvalidInput
 from risk.inputs import MarketUpdated
@@ -159,6 +159,22 @@ class MarketWatch:
         """Take over new limits for price sanity and price range."""
         for market in self._markets.values():
             market.configure(settings)
+
+    def resume(self, views: Iterable[SymbolView]) -> None:
+        """Go on where another watch stopped, from the book's last views; nothing is to be flushed of them.
+
+        The hour's extremes are kept for another hour: who does not know when they were errs on their side.
+        """
+        for view in views:
+            market = self._market(view.symbol)
+            market.mark, market.prev_mark = float(view.mark), float(view.prev_mark)
+            if view.oracle != view.mark:
+                market.oracle = float(view.oracle)
+            market.mark_ns, market.seen_ns, market.mark_seq = view.ts, view.seen_ns, view.mark_seq
+            market.bids = tuple((float(price), float(size)) for price, size in view.bids)
+            market.asks = tuple((float(price), float(size)) for price, size in view.asks)
+            for extreme in (view.low_60m, view.high_60m):
+                market.hour.add(view.ts, float(extreme))
 
     def set_bands(self, symbol: str, bands: Bands) -> None:
         """Take over what the book said of a symbol after its last input."""

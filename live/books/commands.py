@@ -1,0 +1,152 @@
+"""What the books are asked, and what they answer."""
+
+from hashlib import sha256
+
+import msgspec
+
+from live.ledger.codec import encode
+from live.ledger.inputs import (
+    BooksReleased,
+    DepositArrived,
+    KycChanged,
+    UserRegistered,
+    WithdrawalProcessed,
+    WithdrawalRequested,
+)
+from risk.errors import HybridPerpsError
+from risk.events import Event, OrderCancelled, OrderFilled, OrderRefused, OrderRested
+from risk.inputs import (
+    CancelSubmitted,
+    ConfigChanged,
+    HlHaltLifted,
+    MarginAdjusted,
+    OrderSubmitted,
+    RoutingModeSet,
+)
+from risk.record import record
+
+Asked = (
+    OrderSubmitted
+    | CancelSubmitted
+    | MarginAdjusted
+    | UserRegistered
+    | KycChanged
+    | DepositArrived
+    | WithdrawalRequested
+    | WithdrawalProcessed
+    | RoutingModeSet
+    | HlHaltLifted
+    | ConfigChanged
+    | BooksReleased
+)
+
+
+@record
+class Command:
+    """Ask for one thing, once: the same ``key`` gets the first answer again, within 24 hours.
+
+    The books set the time (``ts`` is not looked at), and the ids of orders and withdrawals, which stay empty.
+    """
+
+    key: str
+    asked: Asked
+
+    def digest(self) -> bytes:
+        """Return a hash of what is asked: a key belongs to one request."""
+        return sha256(f"{type(self.asked).__name__} {encode(self.asked)}".encode()).digest()
+
+
+class Fill(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tell of one fill; decimals are text with every digit."""
+
+    id: int
+    position_id: int
+    price: str
+    size: str
+    fee: str
+    pnl: str
+    hl_fill_price: str
+    source: str
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Say what became of a command.
+
+    ``status``: DONE; REFUSED by a rule, with ``code`` and ``detail``; INVALID, which changed nothing, with
+    ``detail``. ``seq`` is its place in the journal, ``id`` that of the order or withdrawal. An order that was
+    partly done and partly refused is DONE with a ``code``.
+    """
+
+    status: str
+    seq: int = -1
+    id: str = ""
+    code: str = ""
+    detail: str = ""
+    resting: bool = False
+    fills: tuple[Fill, ...] = ()
+
+    def to_json(self) -> str:
+        """Return the answer as JSON text."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> "Answer":
+        """Read what ``to_json`` wrote."""
+        return msgspec.json.decode(text, type=cls)
+
+
+class NotAnswered(HybridPerpsError):
+    """Say that the books cannot tell what became of a command; ask again with the same key."""
+
+
+class Overloaded(HybridPerpsError):
+    """Say that too many commands wait; this one was not taken."""
+
+
+class KeyReused(HybridPerpsError):
+    """Say that an idempotency key came with another request before."""
+
+
+def invalid(detail: str) -> Answer:
+    """Answer what can never be right."""
+    return Answer("INVALID", detail=detail)
+
+
+def answer_to(asked: Asked, seq: int, events: tuple[Event, ...]) -> Answer:
+    """Answer a command that was taken as input ``seq``, from what happened."""
+    name = ""
+    if isinstance(asked, OrderSubmitted):
+        name = f"o{seq}"
+    elif isinstance(asked, WithdrawalRequested):
+        name = f"w{seq}"
+    code = detail = ""
+    resting, fills = False, []
+    for event in events:
+        match event:
+            case OrderFilled() if event.order_id == name:
+                fills.append(_fill(event))
+            case OrderRested() if event.order_id == name:
+                resting = True
+            case OrderRefused():
+                code, detail = event.code, event.detail
+            case OrderCancelled() if event.order_id == name:
+                code = event.reason
+    status = "REFUSED" if code and not fills and not resting and not _is_cancel(asked, events) else "DONE"
+    return Answer(status, seq, name, code, detail, resting, tuple(fills))
+
+
+def _is_cancel(asked: Asked, events: tuple[Event, ...]) -> bool:
+    return isinstance(asked, CancelSubmitted) and any(isinstance(event, OrderCancelled) for event in events)
+
+
+def _fill(event: OrderFilled) -> Fill:
+    return Fill(
+        event.fill_id,
+        event.position_id,
+        str(event.price),
+        str(event.size),
+        str(event.fee),
+        str(event.pnl),
+        str(event.hl_fill_price),
+        event.source,
+    )

@@ -1,0 +1,329 @@
+"""The books as one machine: inputs in, events and rows out; the same live and in a replay of the journal."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from time import perf_counter_ns
+from typing import Any
+
+from live.ledger.batch import Batch
+from live.ledger.book_options import BookOptions
+from live.ledger.codec import encode
+from live.ledger.hashing import GENESIS, link
+from live.ledger.inputs import (
+    BooksOpened,
+    BooksReleased,
+    DepositArrived,
+    KycChanged,
+    LedgerInput,
+    ReconciliationDone,
+    UserRegistered,
+    WithdrawalProcessed,
+    WithdrawalRequested,
+    book_input,
+)
+from live.ledger.project_house import HouseProjection, HouseState
+from live.ledger.project_money import MoneyProjection, MoneyState
+from live.ledger.project_trading import TradingProjection, TradingState
+from live.ledger.project_users import UsersProjection, UsersState
+from live.ledger.rows import AuditRow, InputRow, RoutingRecordRow
+from risk.book import Book
+from risk.errors import InvalidInput
+from risk.events import (
+    AlertRaised,
+    DeviationLogged,
+    Event,
+    FundingAccrued,
+    FundingSettled,
+    MarginChanged,
+    OrderCancelled,
+    OrderFilled,
+    OrderRefused,
+    OrderRested,
+    OrderRouted,
+    PositionClosed,
+    PositionLiquidated,
+    PositionOpened,
+    RoutingModeChanged,
+    Transferred,
+    VenueCancelRequested,
+    VenueFillBooked,
+    VenueOrderRequested,
+)
+from risk.inputs import (
+    CancelSubmitted,
+    ConfigChanged,
+    HlAccount,
+    HlHaltLifted,
+    MarginAdjusted,
+    MarketUpdated,
+    OrderSubmitted,
+    RoutingModeSet,
+    VenueAccountLiquidated,
+    VenueOrderEnded,
+)
+from risk.market import SymbolView
+from risk.watch import Bands
+
+BOOKS = "books"  # who acted where no operator did
+States = tuple[MoneyState, TradingState, HouseState, UsersState]
+STOPPED_BY_A_HALT = (OrderSubmitted, WithdrawalRequested, MarginAdjusted)
+
+
+class Machine:
+    """Own a ``Book`` and turn each input into events, and into the rows of ``batch``.
+
+    It stands where a ``CoreDriver`` expects a book. An input that can never be right raises InvalidInput; the
+    market it was to be decided on is taken all the same, and journaled. ``clock`` times decisions for the
+    record alone.
+    """
+
+    def __init__(
+        self, options: BookOptions, opened_ns: int, clock: Callable[[], int] = perf_counter_ns
+    ) -> None:
+        """Open the books: their first input is what they are opened with."""
+        states = MoneyState(), TradingState(), HouseState(), UsersState()
+        self._take_up(options.open(opened_ns), states, -1, GENESIS, opened_ns, None, clock)
+        opened = BooksOpened(opened_ns, options)
+        self._journal(opened, ())
+        self._project(opened, self.book.opening_events, 0)
+        for symbol, row in sorted(options.routing.items()):
+            self.house.routing_set(self.batch, opened_ns, symbol, row, BOOKS)
+        self.house.risk_set(self.batch, opened_ns, options.risk, BOOKS)
+        self._audit(opened, BOOKS, "BOOKS_OPENED", "books", "")
+
+    @classmethod
+    def resumed(
+        cls,
+        book: Book,
+        states: States,
+        seq: int,
+        link: bytes,
+        now: int,
+        halted: str | None,
+        clock: Callable[[], int],
+    ) -> "Machine":
+        """Return the machine that stood after input ``seq``."""
+        machine = cls.__new__(cls)
+        machine._take_up(book, states, seq, link, now, halted, clock)
+        return machine
+
+    def _take_up(
+        self,
+        book: Book,
+        states: States,
+        seq: int,
+        link: bytes,
+        now: int,
+        halted: str | None,
+        clock: Callable[[], int],
+    ) -> None:
+        money, trading, house, users = states
+        self.seq = seq
+        self.link = link
+        self.now = now  # the time of the last input
+        self.halted = halted  # what a critical reconciliation found wrong
+        self.batch = Batch()
+        self.idempotency_key: str | None = None  # of the command in hand
+        self._clock = clock
+        self.book = book
+        self.money = MoneyProjection(money, book.balance)
+        self.trading = TradingProjection(trading, book, self.money)
+        self.house = HouseProjection(house)
+        self.users = UsersProjection(users)
+        trading_, house_ = self.trading, self.house
+        # Of each event what is done with (batch, seq, event).
+        self._event_handlers: dict[type, Callable[[Batch, int, Any], None]] = {
+            Transferred: self.money.transferred,
+            OrderFilled: trading_.filled,
+            OrderRested: lambda _, __, event: trading_.rested(event),
+            OrderRefused: lambda _, __, event: trading_.refused(event),
+            OrderCancelled: lambda _, __, event: trading_.cancelled(event),
+            PositionOpened: lambda _, __, event: trading_.opened(event),
+            PositionClosed: lambda _, __, event: trading_.changed(event),
+            PositionLiquidated: trading_.liquidated,
+            FundingSettled: trading_.settled,
+            RoutingModeChanged: house_.mode_changed,
+            DeviationLogged: house_.deviated,
+            VenueOrderRequested: house_.requested,
+            VenueCancelRequested: lambda batch, _, event: house_.cancel_requested(batch, event),
+            AlertRaised: house_.alerted,
+        }
+
+    # -- what a driver asks of a book
+
+    @property
+    def opening_events(self) -> tuple[Event, ...]:
+        """Return what opening the book caused; it is in the first rows already."""
+        return self.book.opening_events
+
+    def bands(self, symbol: str) -> Bands:
+        """Return where a symbol's market is quiet."""
+        return self.book.bands(symbol)
+
+    def take_narrowed(self) -> list[str]:
+        """Return the symbols whose bands may have become narrower."""
+        return self.book.take_narrowed()
+
+    def next_timer_ns(self) -> int | None:
+        """Return when the book wants to be woken."""
+        return self.book.next_timer_ns()
+
+    def handle(self, given: LedgerInput, quiet: Sequence[SymbolView] = ()) -> tuple[Event, ...]:
+        """Take one input, with the market that moved quietly before it; return what happened."""
+        given = self._named(given)
+        try:
+            self._check(given)
+        except InvalidInput:
+            if quiet:
+                self.handle(MarketUpdated(given.ts, tuple(quiet)))
+            raise
+        began = self._clock()
+        for_book = book_input(given)
+        if for_book is None:
+            for_book = MarketUpdated(given.ts, ()) if quiet else None
+        try:
+            events = self.book.handle(for_book, quiet) if for_book is not None else ()
+        except InvalidInput:
+            if quiet:
+                self._journal(given, quiet)
+            raise
+        latency_ns = self._clock() - began
+        self._journal(given, quiet)
+        self._project(given, events, latency_ns)
+        return events
+
+    # -- inputs
+
+    def _named(self, given: LedgerInput) -> LedgerInput:
+        """Give an order or a withdrawal without an id the one that belongs to its place in the journal."""
+        if isinstance(given, OrderSubmitted):
+            return given if given.order_id else replace(given, order_id=f"o{self.seq + 1}")
+        if isinstance(given, WithdrawalRequested) and not given.withdrawal_id:
+            return replace(given, withdrawal_id=f"w{self.seq + 1}")
+        return given
+
+    def _check(self, given: LedgerInput) -> None:
+        if self.halted is not None and isinstance(given, STOPPED_BY_A_HALT):
+            raise InvalidInput(f"the books are halted: {self.halted}; wait for an operator to release them")
+        match given:
+            case OrderSubmitted() | CancelSubmitted() | MarginAdjusted() | WithdrawalRequested():
+                self.users.known(given.user)
+            case UserRegistered():
+                self.users.check_registered(given)
+            case KycChanged():
+                self.users.check_kyc(given)
+            case DepositArrived():
+                self.users.check_deposit(given)
+            case BooksOpened():
+                raise InvalidInput("the books are open already")
+
+    def _journal(self, given: LedgerInput, quiet: Sequence[SymbolView]) -> None:
+        self.seq += 1
+        self.now = given.ts
+        kind, body, key = type(given).__name__, encode(given, quiet), self.idempotency_key
+        self.link = link(self.link, self.seq, given.ts, kind, key or "", body)
+        self.batch.append(InputRow(self.seq, given.ts, kind, key, body, self.link))
+        self.batch.size += 1
+
+    # -- rows
+
+    def _project(self, given: LedgerInput, events: Sequence[Event], latency_ns: int) -> None:
+        batch, seq, ts = self.batch, self.seq, given.ts
+        self._before_events(given)
+        self.money.begin(events)
+        handlers = self._event_handlers
+        for event in events:
+            handler = handlers.get(type(event))
+            if handler is not None:
+                handler(batch, seq, event)
+            elif isinstance(event, OrderRouted):
+                self.trading.routed(event)
+                self.house.routed(batch, seq, event, latency_ns)
+            else:
+                self._other(event)
+        self._after_events(given, events)
+        self.trading.finish(batch, seq, ts)
+        self.money.finish(batch)
+
+    def _other(self, event: Event) -> None:
+        if isinstance(event, MarginChanged):
+            self.trading.changed(event)
+        elif isinstance(event, FundingAccrued):
+            self.trading.accrued(event)
+        elif isinstance(event, VenueFillBooked) and event.account is HlAccount.HEDGE:
+            size, cost = self.book.hedge(event.symbol)
+            self.house.hedged(self.batch, self.seq, event.ts, event.symbol, size, cost)
+        self.house.other(self.batch, self.seq, event.ts, event)
+
+    def _before_events(self, given: LedgerInput) -> None:
+        if isinstance(given, OrderSubmitted):
+            self.trading.submitted(self.seq, given)
+        elif isinstance(given, VenueOrderEnded):
+            self.trading.touch(self.house.venue_order_ended(self.batch, given.ts, given.cloid))
+
+    def _after_events(self, given: LedgerInput, events: Sequence[Event]) -> None:
+        batch, seq = self.batch, self.seq
+        match given:
+            case UserRegistered():
+                self.users.registered(batch, seq, given)
+                self.money.registered(given.user)
+            case KycChanged():
+                self.users.kyc_changed(batch, given)
+                self._audit(given, given.operator_id, "KYC_CHANGED", given.user, given.kyc_status)
+            case DepositArrived():
+                self.users.deposited(batch, seq, given)
+                detail = f"{given.amount} {given.asset} on {given.chain}"
+                self._audit(given, BOOKS, "DEPOSIT_CREDITED", given.user, f"{given.deposit_id}: {detail}")
+            case WithdrawalRequested():
+                refusals = [event.code for event in events if isinstance(event, OrderRefused)]
+                self.users.withdrawal_requested(batch, seq, given, refusals[0] if refusals else None)
+                detail = f"{given.withdrawal_id}: {given.amount} {given.asset} to {given.address}"
+                self._audit(given, given.user, "WITHDRAWAL_REQUESTED", given.user, detail)
+            case WithdrawalProcessed():
+                user = self.users.state.withdrawals[given.withdrawal_id].user_id
+                self.users.withdrawal_processed(batch, given)
+                action = "WITHDRAWAL_SENT" if given.sent else "WITHDRAWAL_REFUSED"
+                self._audit(
+                    given, BOOKS, action, user, f"{given.withdrawal_id}: {given.tx_hash or given.reason}"
+                )
+            case RoutingModeSet():
+                mode = given.mode or "released"
+                self._audit(given, given.operator_id, "ROUTING_MODE_SET", given.symbol, mode)
+            case HlHaltLifted():
+                self._audit(given, given.operator_id, "HL_HALT_LIFTED", given.symbol, "")
+            case ConfigChanged():
+                self._config_changed(given)
+            case VenueAccountLiquidated():
+                self._audit(given, BOOKS, "HL_ACCOUNT_LIQUIDATED", given.account, "")
+            case ReconciliationDone():
+                self.house.reconciled(batch, seq, given)
+                if given.status == "CRITICAL":
+                    self.halted = f"{given.dimension} was {given.actual}, not {given.expected}"
+                    self._audit(given, BOOKS, "BOOKS_HALTED", given.dimension, self.halted)
+            case BooksReleased():
+                self.halted = None
+                self._audit(given, given.operator_id, "BOOKS_RELEASED", "books", given.reason)
+
+    def _config_changed(self, given: ConfigChanged) -> None:
+        if given.routing is not None and given.symbol is not None:
+            self.house.routing_set(self.batch, given.ts, given.symbol, given.routing, given.operator_id)
+            self._audit(given, given.operator_id, "ROUTING_CONFIG_CHANGED", given.symbol, encode(given))
+        if given.risk is not None:
+            self.house.risk_set(self.batch, given.ts, given.risk, given.operator_id)
+            self._audit(given, given.operator_id, "RISK_CONFIG_CHANGED", "risk_config", encode(given))
+
+    def _audit(self, given: LedgerInput, actor: str, action: str, subject: str, detail: str) -> None:
+        self.batch.audit.append(AuditRow(actor, action, subject, detail, self.seq, given.ts))
+
+    def take_batch(self) -> Batch:
+        """Return the rows since the last call, with the audit row over their routing decisions."""
+        batch, self.batch = self.batch, Batch()
+        records: list[RoutingRecordRow] = batch.appended[RoutingRecordRow]
+        if records:
+            first, last = records[0], records[-1]
+            whole = sha256(b"".join(record.digest for record in records)).hexdigest()
+            detail = f"{first.id} {last.id} {whole}"
+            row = AuditRow(BOOKS, "ROUTING_DECIDED", "routing_records", detail, last.seq, last.ts)
+            batch.audit.append(row)
+        return batch

@@ -1,0 +1,220 @@
+"""What the house decided, as rows: routing, settings, its orders at Hyperliquid, alerts, reconciliation."""
+
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+
+from live.ledger.batch import Batch
+from live.ledger.codec import plain
+from live.ledger.hashing import row_digest
+from live.ledger.inputs import ReconciliationDone
+from live.ledger.project_trading import DIRECTIONS, SIDES
+from live.ledger.rows import (
+    AlertRow,
+    BookEventRow,
+    DeviationRow,
+    HedgePositionRow,
+    Moment,
+    ReconciliationRow,
+    RiskConfigRow,
+    RoutingConfigRow,
+    RoutingModeLogRow,
+    RoutingRecordRow,
+    VenueOrderRow,
+)
+from risk.events import (
+    AlertLevel,
+    AlertRaised,
+    DeviationLogged,
+    Event,
+    OrderRouted,
+    RoutingModeChanged,
+    VenueCancelRequested,
+    VenueOrderRequested,
+)
+from risk.ledger import ZERO
+from risk.settings import RiskConfig, RoutingConfig
+
+
+@dataclass(slots=True)
+class HouseState:
+    """Hold the rows that can still change, and the last id of each table."""
+
+    venue_orders: dict[str, VenueOrderRow] = field(default_factory=dict)
+    hedges: dict[str, HedgePositionRow] = field(default_factory=dict)
+    risk: dict[str, str] = field(default_factory=dict)
+    ids: dict[str, int] = field(default_factory=dict)
+
+    def next_id(self, table: str) -> int:
+        """Give a table's next id."""
+        found = self.ids[table] = self.ids.get(table, 0) + 1
+        return found
+
+
+class HouseProjection:
+    """Turn the house's events and settings into rows."""
+
+    def __init__(self, state: HouseState) -> None:
+        self.state = state
+
+    # -- events
+
+    def routed(self, batch: Batch, seq: int, event: OrderRouted, latency_ns: int) -> None:
+        """Add the routing record of one decision, with its digest."""
+        known = (
+            self.state.next_id("routing_records"),
+            event.order_id,
+            event.user,
+            event.symbol,
+            SIDES[event.side],
+            event.notional,
+            event.mode,
+            event.threshold,
+            event.route,
+            event.reason,
+            latency_ns,
+            seq,
+            event.ts,
+        )
+        batch.append(RoutingRecordRow(*known, row_digest(known)))
+
+    def mode_changed(self, batch: Batch, seq: int, event: RoutingModeChanged) -> None:
+        """Add a row of routing_mode_logs."""
+        batch.append(
+            RoutingModeLogRow(
+                self.state.next_id("routing_mode_logs"),
+                event.symbol,
+                event.from_mode,
+                event.to_mode,
+                event.trigger,
+                event.operator_id,
+                event.net_exposure_at_switch,
+                Moment(event.ts),
+                seq,
+            )
+        )
+
+    def deviated(self, batch: Batch, seq: int, event: DeviationLogged) -> None:
+        """Add a row of deviation_logs."""
+        batch.append(
+            DeviationRow(
+                self.state.next_id("deviation_logs"),
+                event.position_id,
+                event.xbit_pnl,
+                event.hl_actual_pnl,
+                event.deviation,
+                event.deviation_rate,
+                None,
+                event.symbol,
+                event.grade,
+                seq,
+                Moment(event.ts),
+            )
+        )
+
+    def requested(self, batch: Batch, seq: int, event: VenueOrderRequested) -> None:
+        """Put a request into the outbox."""
+        row = VenueOrderRow(
+            event.cloid,
+            event.account,
+            event.symbol,
+            SIDES[event.side],
+            event.size,
+            event.limit_price,
+            event.resting,
+            event.order_id,
+            event.mark,
+            "REQUESTED",
+            seq,
+            Moment(event.ts),
+            Moment(event.ts),
+        )
+        self.state.venue_orders[event.cloid] = row
+        batch.replace(row)
+
+    def cancel_requested(self, batch: Batch, event: VenueCancelRequested) -> None:
+        """Note in the outbox that a cancel was asked for."""
+        row = self.state.venue_orders[event.cloid]._replace(
+            status="CANCEL_REQUESTED", updated_at=Moment(event.ts)
+        )
+        self.state.venue_orders[event.cloid] = row
+        batch.replace(row)
+
+    def venue_order_ended(self, batch: Batch, ts: int, cloid: str) -> str:
+        """Take an order out of the outbox; return the id of the order it was for."""
+        row = self.state.venue_orders.pop(cloid)
+        batch.replace(row._replace(status="ENDED", updated_at=Moment(ts)))
+        return row.order_id
+
+    def hedged(self, batch: Batch, seq: int, ts: int, symbol: str, size: Decimal, cost: Decimal) -> None:
+        """Set a symbol's hedge position from its signed size and cost; another direction is another position."""
+        state, direction = self.state, DIRECTIONS[1 if size > 0 else -1]
+        row = state.hedges.get(symbol)
+        if row is not None and (not size or row.direction != direction):
+            batch.replace(row._replace(size=ZERO, seq=seq, updated_at=Moment(ts)))
+            del state.hedges[symbol]
+            row = None
+        if not size:
+            return
+        number = row.id if row is not None else state.next_id("hedge_positions")
+        row = HedgePositionRow(
+            number, symbol, direction, abs(size), cost / size, f"HEDGE:{symbol}", seq, Moment(ts)
+        )
+        state.hedges[symbol] = row
+        batch.replace(row)
+
+    def routing_set(self, batch: Batch, ts: int, symbol: str, row: RoutingConfig, operator: str) -> None:
+        """Set a row of routing_config."""
+        batch.replace(
+            RoutingConfigRow(
+                symbol,
+                row.routing_mode,
+                row.normal_threshold,
+                row.betting_threshold,
+                row.hl_mode_exposure_threshold,
+                row.betting_mode_exposure_threshold,
+                row.auto_switch_enabled,
+                Moment(ts),
+                row.internal_whitelisted,
+                operator,
+            )
+        )
+
+    def risk_set(self, batch: Batch, ts: int, risk: RiskConfig, operator: str) -> None:
+        """Set the rows of risk_config that are new or other than before."""
+        for each in fields(risk):
+            value = plain(getattr(risk, each.name))
+            if self.state.risk.get(each.name) != value:
+                self.state.risk[each.name] = value
+                batch.replace(RiskConfigRow(each.name, value, operator, Moment(ts)))
+
+    def reconciled(self, batch: Batch, seq: int, given: ReconciliationDone) -> None:
+        """Add a row of reconciliation_logs, and an alert unless all is well."""
+        found = (given.dimension, given.expected, given.actual, given.deviation_rate, given.status)
+        batch.append(
+            ReconciliationRow(self.state.next_id("reconciliation_logs"), *found, seq, Moment(given.ts))
+        )
+        if given.status != "OK":
+            level = AlertLevel.P0 if given.status == "CRITICAL" else AlertLevel.ALERT
+            detail = f"{given.dimension}: expected {given.expected}, found {given.actual}"
+            code, rate = "RECONCILIATION", given.deviation_rate
+            self.alerted(batch, seq, AlertRaised(given.ts, level, code, "", rate, detail))
+
+    def alerted(self, batch: Batch, seq: int, event: AlertRaised) -> None:
+        """Add an alert."""
+        batch.append(
+            AlertRow(
+                self.state.next_id("alerts"),
+                event.level,
+                event.code,
+                event.symbol,
+                event.value,
+                event.detail,
+                seq,
+                Moment(event.ts),
+            )
+        )
+
+    def other(self, batch: Batch, seq: int, ts: int, event: Event) -> None:
+        """Keep an event that has no table of its own, whole."""
+        kind = type(event).__name__
+        batch.append(BookEventRow(self.state.next_id("book_events"), kind, plain(event), seq, ts))

@@ -1,0 +1,307 @@
+"""What happened to orders and positions, as rows."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from live.ledger.batch import Batch
+from live.ledger.project_money import MoneyProjection
+from live.ledger.rows import (
+    FillRow,
+    FundingSettlementRow,
+    LiquidationRow,
+    Moment,
+    OrderRow,
+    PositionRow,
+)
+from risk.book import Book
+from risk.events import (
+    FundingAccrued,
+    FundingSettled,
+    MarginChanged,
+    OrderCancelled,
+    OrderFilled,
+    OrderRefused,
+    OrderRested,
+    OrderRouted,
+    PositionClosed,
+    PositionLiquidated,
+    PositionOpened,
+)
+from risk.inputs import OrderSubmitted
+from risk.ledger import ZERO
+from risk.numbers import round_money
+from risk.state import SPLIT_SUFFIX
+
+SIDES = {1: "BUY", -1: "SELL"}
+DIRECTIONS = {1: "LONG", -1: "SHORT"}
+
+
+@dataclass(slots=True)
+class TradingState:
+    """Hold the rows that can still change, and what funding rates have come to.
+
+    ``rates`` sums each symbol's published rates; ``rates_at`` is what it was when a position last settled.
+    """
+
+    orders: dict[str, OrderRow] = field(default_factory=dict)
+    positions: dict[int, PositionRow] = field(default_factory=dict)
+    rates: dict[str, Decimal] = field(default_factory=dict)
+    rates_at: dict[int, Decimal] = field(default_factory=dict)
+    liquidations: int = 0
+    funding_settlements: int = 0
+
+
+class TradingProjection:
+    """Turn events of users' trading into rows of a batch."""
+
+    def __init__(self, state: TradingState, book: Book, money: MoneyProjection) -> None:
+        self.state = state
+        self._book = book
+        self._money = money
+        self._orders: dict[str, OrderRow] = {}  # touched by the input in hand
+        self._ended: set[str] = set()
+        self._refused: set[str] = set()
+        self._openings: dict[int, PositionOpened] = {}
+        self._opened_by: dict[int, str] = {}
+        self._positions: dict[int, None] = {}  # touched, in order
+        self._liquidated: set[int] = set()
+
+    # -- orders
+
+    def submitted(self, seq: int, order: OrderSubmitted) -> None:
+        """Begin an order's row."""
+        self._orders[order.order_id] = OrderRow(
+            order.order_id,
+            order.user,
+            order.symbol,
+            SIDES[order.side],
+            order.size,
+            order.limit_price or order.trigger_price,
+            None,
+            "PENDING",
+            order.type,
+            order.leverage,
+            order.margin_mode,
+            order.reduce_only,
+            order.position_id,
+            ZERO,
+            None,
+            seq,
+            Moment(order.ts),
+            Moment(order.ts),
+        )
+
+    def _find(self, order_id: str) -> OrderRow | None:
+        order_id = order_id.removesuffix(SPLIT_SUFFIX)
+        return self._orders.get(order_id) or self.state.orders.get(order_id)
+
+    def routed(self, event: OrderRouted) -> None:
+        """Note an order's route: of one that went both ways, the last."""
+        row = self._find(event.order_id)
+        if row is not None:
+            self._orders[row.id] = row._replace(route=event.route)
+
+    def rested(self, event: OrderRested) -> None:
+        """Note that an order waits."""
+        row = self._find(event.order_id)
+        if row is not None:
+            self._orders[row.id] = row._replace(status="RESTING")
+
+    def refused(self, event: OrderRefused) -> None:
+        """Note that an order, or its rest, was refused."""
+        row = self._end(event.order_id, f"{event.code}: {event.detail}")
+        if row is not None:
+            self._refused.add(row.id)
+
+    def cancelled(self, event: OrderCancelled) -> None:
+        """Note that what was left of an order is gone."""
+        self._end(event.order_id, event.reason)
+
+    def touch(self, order_id: str) -> None:
+        """Look at an order's status again: its order at the venue has ended."""
+        row = self._find(order_id)
+        if row is not None:
+            self._orders[row.id] = row
+
+    def _end(self, order_id: str, reason: str) -> OrderRow | None:
+        row = self._find(order_id)
+        if row is not None:
+            self._orders[row.id] = row._replace(reason=reason)
+            self._ended.add(row.id)
+        return row
+
+    def filled(self, batch: Batch, seq: int, event: OrderFilled) -> None:
+        """Add a fill, and to its order's filled size."""
+        batch.append(
+            FillRow(
+                event.fill_id,
+                event.order_id,
+                event.price,
+                event.size,
+                event.fee,
+                event.source,
+                event.hl_fill_price,
+                event.position_id,
+                event.user,
+                event.symbol,
+                SIDES[event.side],
+                event.action,
+                event.maker,
+                event.pnl,
+                event.mark,
+                seq,
+                Moment(event.ts),
+            )
+        )
+        self._opened_by[event.position_id] = event.order_id
+        row = self._find(event.order_id)
+        if row is not None:
+            self._orders[row.id] = row._replace(filled_size=row.filled_size + event.size)
+
+    # -- positions
+
+    def opened(self, event: PositionOpened) -> None:
+        """Note a new position, or one that grew by a further fill of its order."""
+        self._positions[event.position_id] = None
+        self._openings[event.position_id] = event
+        rates = self.state.rates
+        self.state.rates_at.setdefault(event.position_id, rates.get(event.symbol, ZERO))
+
+    def changed(self, event: PositionClosed | MarginChanged) -> None:
+        """Note that a position must be written again."""
+        self._positions[event.position_id] = None
+
+    def liquidated(self, batch: Batch, seq: int, event: PositionLiquidated) -> None:
+        """Add a liquidation."""
+        self.state.liquidations += 1
+        self._positions[event.position_id] = None
+        self._liquidated.add(event.position_id)
+        batch.append(
+            LiquidationRow(
+                self.state.liquidations,
+                event.position_id,
+                event.user,
+                event.trigger_price,
+                event.close_price,
+                event.margin_zeroed,
+                event.symbol,
+                event.size,
+                event.source,
+                event.margin_mode,
+                event.pnl,
+                event.bad_debt,
+                seq,
+                Moment(event.triggered_ns),
+                Moment(event.ts),
+            )
+        )
+
+    def accrued(self, event: FundingAccrued) -> None:
+        """Add a published rate to its symbol's sum."""
+        rates = self.state.rates
+        rates[event.symbol] = rates.get(event.symbol, ZERO) + event.rate
+
+    def settled(self, batch: Batch, seq: int, event: FundingSettled) -> None:
+        """Add a funding payment, at the sum of the rates it covers."""
+        state = self.state
+        state.funding_settlements += 1
+        self._positions[event.position_id] = None
+        rate = state.rates.get(event.symbol, ZERO)
+        since = rate - state.rates_at.get(event.position_id, ZERO)
+        state.rates_at[event.position_id] = rate
+        batch.append(
+            FundingSettlementRow(
+                state.funding_settlements,
+                event.position_id,
+                since,
+                event.payment,
+                Moment(event.ts),
+                event.user,
+                event.symbol,
+                event.uncollected,
+                event.source,
+                seq,
+            )
+        )
+
+    def finish(self, batch: Batch, seq: int, ts: int) -> None:
+        """Set the rows of every order and position that the input touched."""
+        for position_id in self._positions:
+            self._write_position(batch, position_id, seq, Moment(ts))
+        for row in self._orders.values():
+            self._write_order(batch, row, Moment(ts))
+        for touched in (self._orders, self._ended, self._refused, self._positions, self._openings):
+            touched.clear()
+        self._liquidated.clear()
+        self._opened_by.clear()
+
+    def _write_order(self, batch: Batch, row: OrderRow, now: Moment) -> None:
+        status = self._status(row)
+        size = row.filled_size if row.size is None and status == "FILLED" else row.size
+        row = row._replace(status=status, size=size, updated_at=now)
+        batch.replace(row)
+        if status in ("PENDING", "RESTING", "PARTIALLY_FILLED"):
+            self.state.orders[row.id] = row
+        else:
+            self.state.orders.pop(row.id, None)
+
+    def _status(self, row: OrderRow) -> str:
+        filled = row.filled_size
+        if filled and filled == row.size:
+            return "FILLED"
+        if self._book.is_working(row.user_id, row.id):
+            return "PARTIALLY_FILLED" if filled else row.status
+        if row.id not in self._ended and filled:
+            return "FILLED"  # of a close without a size, or of more than there was
+        if row.id in self._refused and not filled:
+            return "REFUSED"
+        return "EXPIRED" if row.reason == "EXPIRED" else "CANCELLED"
+
+    def _write_position(self, batch: Batch, position_id: int, seq: int, now: Moment) -> None:
+        state, position = self.state, self._book.positions.get(position_id)
+        row = state.positions.get(position_id)
+        if row is None:
+            row = self._new_row(self._openings[position_id], seq, now)
+        if position is not None:
+            row = row._replace(
+                size=position.size,
+                entry_price=position.cost / position.size,
+                margin=position.margin,
+                cost=position.cost,
+                funding_index=position.funding_index,
+                updated_at=now,
+            )
+            state.positions[position_id] = row
+            if not position.isolated:
+                initial = round_money(position.cost / position.leverage)
+                self._money.cross_changed(position_id, row.user_id, initial)
+        else:
+            status = "LIQUIDATED" if position_id in self._liquidated else "CLOSED"
+            row = row._replace(size=ZERO, cost=ZERO, margin=ZERO, status=status, updated_at=now)
+            state.positions.pop(position_id, None)
+            state.rates_at.pop(position_id, None)
+            if row.margin_mode == "CROSS":
+                self._money.cross_changed(position_id, row.user_id, ZERO)
+            self._money.closed(position_id)
+        batch.replace(row)
+
+    def _new_row(self, event: PositionOpened, seq: int, now: Moment) -> PositionRow:
+        return PositionRow(
+            event.position_id,
+            event.user,
+            event.symbol,
+            DIRECTIONS[event.side],
+            event.size,
+            event.cost / event.size,
+            event.margin_mode,
+            event.source,
+            "OPEN",
+            event.leverage,
+            event.margin,
+            event.cost,
+            ZERO,
+            self._opened_by[event.position_id],
+            seq,
+            now,
+            now,
+        )

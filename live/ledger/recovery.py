@@ -1,0 +1,161 @@
+"""Coming back: the latest snapshot, the inputs after it replayed, and the result proved against the tables."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+
+from live.ledger.codec import decode
+from live.ledger.machine import Machine
+from live.ledger.rows import HouseAccountRow
+from live.ledger.snapshots import Snapshot, version
+from risk.errors import HybridPerpsError, InvalidInput
+from risk.ledger import HOUSE_ACCOUNTS
+
+_ROWS_AT_ONCE = 1_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class BooksBroken(HybridPerpsError):
+    """Say that the database does not hold what its own journal leads to; name the first difference."""
+
+
+async def recover(
+    connection: asyncpg.Connection, seq: int, progress: Callable[[int, int], None] = lambda _, __: None
+) -> Machine:
+    """Return the machine as it was after input ``seq``, the last one committed.
+
+    ``progress`` is told (inputs replayed, inputs to replay). Raises BooksBroken when a link of the journal, or
+    a row that the state must agree with, is not what it must be.
+    """
+    machine = await _latest(connection)
+    if machine is None:
+        machine = await _genesis(connection)
+    first, done = machine.seq, 0
+    async for row in _inputs(connection, first):
+        replay(machine, row)
+        done += 1
+        if done % _ROWS_AT_ONCE == 0:
+            progress(done, seq - first)
+    if machine.seq != seq:
+        raise BooksBroken(f"the journal ends with input {machine.seq}; the last one committed was {seq}")
+    await prove(connection, machine)
+    return machine
+
+
+def replay(machine: Machine, row: Any) -> None:
+    """Give ``machine`` the next input of the journal; raise BooksBroken unless it leads to that row's link."""
+    try:
+        given, quiet = decode(row["kind"], row["body"])
+    except InvalidInput as error:
+        raise BooksBroken(f"input {row['seq']} of the journal: {error}") from None
+    machine.idempotency_key = row["idempotency_key"]
+    try:
+        machine.handle(given, quiet)
+    except InvalidInput:
+        pass  # it was refused then, too: only the market moved
+    finally:
+        machine.idempotency_key = None
+    if (machine.seq, machine.link) != (row["seq"], row["link"]):
+        raise BooksBroken(
+            f"input {row['seq']} of the journal has link {row['link'].hex()}; the replay came to input "
+            f"{machine.seq} with {machine.link.hex()}"
+        )
+    machine.batch.clear()
+
+
+async def _latest(connection: asyncpg.Connection) -> Machine | None:
+    row = await connection.fetchrow(
+        """select seq, ts, version, digest, link, state from book_snapshots
+        where version = $1 order by seq desc limit 1""",
+        version(),
+    )
+    return None if row is None else Snapshot(**row).machine()
+
+
+async def _genesis(connection: asyncpg.Connection) -> Machine:
+    row = await connection.fetchrow("select * from input_journal where seq = 0")
+    if row is None:
+        raise BooksBroken("the journal has no input 0, which opened the books")
+    machine = open_again(row)
+    machine.batch.clear()
+    return machine
+
+
+def open_again(row: Any) -> Machine:
+    """Open the books as the journal's first row says; raise BooksBroken when it does not open them."""
+    opened, _ = decode(row["kind"], row["body"])
+    machine = Machine(opened.options, opened.ts)  # type: ignore[union-attr]
+    if machine.link != row["link"]:
+        raise BooksBroken("input 0 of the journal does not have the link it must have")
+    return machine
+
+
+async def _inputs(connection: asyncpg.Connection, after: int) -> AsyncIterator[Any]:
+    async with connection.transaction(readonly=True):
+        sql = (
+            "select seq, ts, kind, idempotency_key, body, link from input_journal where seq > $1 order by seq"
+        )
+        async for row in connection.cursor(sql, after, prefetch=_ROWS_AT_ONCE):
+            yield row
+
+
+async def prove(connection: asyncpg.Connection, machine: Machine) -> None:
+    """Raise BooksBroken unless every row that can still change is what the machine makes of it."""
+    for table, key, wanted in state_rows(machine):
+        names = ", ".join(next(iter(wanted.values()))._fields) if wanted else "*"
+        found = {row[key]: row for row in await connection.fetch(_OPEN[table].format(names=names))}
+        compare(table, found, wanted)
+
+
+_OPEN = {
+    "house_accounts": "select {names} from house_accounts",
+    "wallets": "select {names} from wallets",
+    "orders": "select {names} from orders where status in ('PENDING', 'RESTING', 'PARTIALLY_FILLED')",
+    "positions": "select {names} from positions where status = 'OPEN'",
+    "venue_orders": "select {names} from venue_orders where status <> 'ENDED'",
+    "hedge_positions": "select {names} from hedge_positions where size > 0",
+    "withdrawals": "select {names} from withdrawals where status = 'PENDING'",
+    "users": "select {names} from users",
+}
+
+
+def state_rows(machine: Machine) -> list[tuple[str, str, dict[Any, Any]]]:
+    """Return (table, key column, rows by key) of what can still change, as the machine has it."""
+    accounts = {name: HouseAccountRow(name, machine.book.balance(name)) for name in HOUSE_ACCOUNTS}
+    wallets = {user: machine.money.wallet(user) for user in machine.users.state.users}
+    trading, house, users = machine.trading.state, machine.house.state, machine.users.state
+    return [
+        ("house_accounts", "account", {name: row for name, row in accounts.items() if row.balance}),
+        ("wallets", "user_id", wallets),
+        ("orders", "id", trading.orders),
+        ("positions", "id", trading.positions),
+        ("venue_orders", "cloid", house.venue_orders),
+        ("hedge_positions", "id", {row.id: row for row in house.hedges.values()}),
+        ("withdrawals", "id", users.withdrawals),
+        ("users", "id", users.users),
+    ]
+
+
+def compare(table: str, found: dict[Any, Any], wanted: dict[Any, Any]) -> None:
+    """Raise BooksBroken at the first row that is missing, too many, or other than it must be."""
+    for key in sorted(found.keys() - wanted.keys(), key=str):
+        if table != "house_accounts" or found[key]["balance"]:
+            raise BooksBroken(f"{table} has {key!r}, of which the books know nothing")
+    for key, row in wanted.items():
+        if key not in found:
+            raise BooksBroken(f"{table} has no {key!r}; it must be {row}")
+        for name, value in zip(row._fields, row, strict=True):
+            if not same(found[key][name], value):
+                raise BooksBroken(f"{name} of {key!r} in {table} was {found[key][name]}; it must be {value}")
+
+
+def same(stored: Any, made: Any) -> bool:
+    """Tell whether a stored value is the one made: a column of times holds microseconds."""
+    if hasattr(stored, "timestamp"):
+        since = stored - _EPOCH
+        micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+        return bool(made is not None and micros == made // 1_000)
+    return bool(stored == (Decimal(made) if isinstance(stored, Decimal) else made))

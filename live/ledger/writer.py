@@ -1,0 +1,158 @@
+"""The one writer of the books: a batch of rows as one statement, committed or not as a whole, and fenced.
+
+Of a batch each table's rows go as one array a column; what was written is what the statement returned from.
+"""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import cache
+from typing import Any, NamedTuple, get_type_hints
+
+import asyncpg
+
+from live.ledger.batch import Batch
+from live.ledger.rows import APPENDED, TABLES, AuditRow, Moment
+from risk.errors import HybridPerpsError
+
+_FIRST_COLUMN = 5  # of the parameters; those before are the fence's
+
+
+class CommitFailed(HybridPerpsError):
+    """Say that a batch may or may not be in the database: what the books hold now is not known here."""
+
+
+class Fenced(CommitFailed):
+    """Say that another process writes the books now; nothing of the batch was written."""
+
+
+class Writer:
+    """Commit batches under one epoch; whoever claims a later one ends this one's."""
+
+    def __init__(self, connection: asyncpg.Connection, epoch: int, seq: int, link: bytes) -> None:
+        self.connection = connection
+        self._prepared: dict[str, Any] = {}
+        self.epoch = epoch
+        self.seq = seq
+        self.link = link
+
+    @classmethod
+    async def claim(cls, connection: asyncpg.Connection, holder: str) -> "Writer":
+        """Become the writer: from now on nobody else's commits succeed. ``holder`` says who we are."""
+        await connection.execute("set plan_cache_mode = force_generic_plan")
+        row = await connection.fetchrow(
+            "update books_writer set epoch = epoch + 1, holder = $1, since = now() returning epoch, seq, link",
+            holder,
+        )
+        return cls(connection, row["epoch"], row["seq"], row["link"])
+
+    async def commit(self, batch: Batch, seq: int, link: bytes) -> None:
+        """Write a batch, after which the journal ends with input ``seq``. Raises Fenced or CommitFailed."""
+        text, arguments = statement(batch)
+        try:
+            prepared = self._prepared.get(text)
+            if prepared is None:
+                prepared = self._prepared[text] = await self.connection.prepare(text)
+            await prepared.fetchval(self.epoch, self.seq, seq, link, *arguments)
+        except asyncpg.SerializationError as error:
+            raise Fenced(f"the books were taken over: {error}") from error
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise CommitFailed(f"a commit failed: {error or type(error).__name__}") from error
+        self.seq, self.link = seq, link
+
+    async def prepare_months(self, from_ns: int, to_ns: int) -> None:
+        """Make the partitions of every month in that time."""
+        await self.connection.execute("select ensure_partitions($1, $2)", from_ns, to_ns)
+
+
+def statement(batch: Batch) -> tuple[str, list[Any]]:
+    """Return the statement that writes a batch, and its arguments after the fence's four."""
+    rows = batch.rows()
+    arguments: list[Any] = []
+    for kind, of_kind in rows.items():
+        arguments += _arrays(kind, of_kind)
+    if batch.audit:
+        arguments += _arrays(AuditRow, batch.audit)
+    return _text(tuple(rows), bool(batch.audit)), arguments
+
+
+class _Column(NamedTuple):
+    """Say how a column travels: as which array, with which conversion on either side."""
+
+    name: str
+    array: str
+    convert: Callable[[Any], Any] | None
+    expression: str
+
+
+@cache
+def columns_of(kind: type) -> tuple[_Column, ...]:
+    """Return the columns of a row class."""
+    return tuple(_column(name, hint) for name, hint in get_type_hints(kind).items())
+
+
+_CONVERSIONS: tuple[tuple[Any, str, Callable[[Any], Any] | None, str], ...] = (
+    (Moment, "bigint", None, "timestamptz 'epoch' + {} / 1000 * interval '1 microsecond'"),
+    (bool, "boolean", None, "{}"),
+    (int, "bigint", None, "{}"),
+    (str, "text", None, "{}"),
+    (bytes, "bytea", None, "{}"),
+    (Decimal, "text", str, "{}::numeric"),
+    (tuple[str, ...], "text", lambda names: "{" + ",".join(map(_quoted, names)) + "}", "{}::text[]"),
+    (tuple[Decimal, ...], "text", lambda amounts: "{" + ",".join(map(str, amounts)) + "}", "{}::numeric[]"),
+)
+
+
+def _column(name: str, hint: Any) -> _Column:
+    for kind, array, convert, expression in _CONVERSIONS:
+        if hint in (kind, kind | None):
+            return _Column(name, array, convert, expression)
+    raise TypeError(f"column {name} was {hint}; no conversion is known")
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _arrays(kind: type, rows: Sequence[Any]) -> list[list[Any]]:
+    found: list[list[Any]] = []
+    for column, values in zip(columns_of(kind), zip(*rows, strict=True), strict=True):
+        if column.convert is None:
+            found.append(list(values))
+        else:
+            found.append([None if value is None else column.convert(value) for value in values])
+    return found
+
+
+@cache
+def _text(kinds: tuple[type, ...], has_audit: bool) -> str:
+    """Write the statement for rows of these kinds. The fence stands in its SELECT: it fails, and all with it."""
+    number, parts = _FIRST_COLUMN, []
+    for place, kind in enumerate(kinds):
+        parts.append(f"w{place} as ({_insert(kind, number)})")
+        number += len(columns_of(kind))
+    audit = ""
+    if has_audit:
+        fields = ", ".join(column.name for column in columns_of(AuditRow))
+        audit = f", (select count(append_audit({fields})) from {_unnest(AuditRow, number)})"
+    ctes = f"with {', '.join(parts)} " if parts else ""
+    return f"{ctes}select advance_writer($1, $2, $3, $4){audit}"
+
+
+def _insert(kind: type, number: int) -> str:
+    columns = columns_of(kind)
+    names = ", ".join(column.name for column in columns)
+    values = ", ".join(column.expression.format(column.name) for column in columns)
+    insert = f"insert into {TABLES[kind]} ({names}) select {values} from {_unnest(kind, number)}"
+    if kind in APPENDED:
+        return insert
+    key, *others = (column.name for column in columns)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in others)
+    return f"{insert} on conflict ({key}) do update set {changes}"
+
+
+def _unnest(kind: type, number: int) -> str:
+    columns = columns_of(kind)
+    arrays = ", ".join(f"${number + place}::{column.array}[]" for place, column in enumerate(columns))
+    names = ", ".join(column.name for column in columns)
+    return f"unnest({arrays}) as given ({names})"
