@@ -2,8 +2,8 @@
 
     python verify_inclusion.py PROOF.json --root HEX --total AMOUNT
 
-PROOF.json comes from the platform; HEX and AMOUNT from wherever it publishes them for everybody. The exit code is 0
-if the proof holds, 1 if it does not, 2 if it could not be tried. The format: docs/proof-of-liabilities.md.
+PROOF.json comes from the platform, HEX and AMOUNT from wherever it publishes them for everybody. The exit code is 0
+if it holds, 1 if not, 2 if it could not be tried. The format: docs/proof-of-liabilities.md, "The hashes".
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 FORMAT = "hybrid-perps/liabilities/1"
@@ -69,13 +70,11 @@ def check_shape(proof: Any) -> None:
     place, users, path = proof["place"], proof["users"], proof["path"]
     if not all(type(proof[name]) is int for name in ("place", "users", "seq", "time_us")):
         raise ValueError("place, users, seq and time_us must be integers")
-    if not isinstance(proof["user_id"], str) or not isinstance(path, list) or not 0 <= place < users:
+    if type(proof["user_id"]) is not str or type(path) is not list or not 0 <= place < users:
         raise ValueError(f"user_id must be a text, path a list, and place {place} one of {users} users")
     steps = [isinstance(step, dict) and set(step) == {"hash", "sum"} for step in path]
     if not all(steps) or len(steps) != (users - 1).bit_length():
-        raise ValueError(
-            f"the path of {users} users must have {(users - 1).bit_length()} steps of hash and sum"
-        )
+        raise ValueError(f"the path must have {(users - 1).bit_length()} steps, each a hash and a sum")
 
 
 def verify(proof: Any, root: bytes, total: int) -> None:
@@ -106,9 +105,7 @@ def main() -> None:
     parser.add_argument("--total", required=True, metavar="AMOUNT", help="the published total, in USDC")
     given = parser.parse_args()
     try:
-        root, total = read_hash(given.root), read_amount(given.total)
-        with open(given.proof, "rb") as file:
-            content = file.read()
+        root, total, content = read_hash(given.root), read_amount(given.total), Path(given.proof).read_bytes()
     except (OSError, ValueError) as error:
         parser.error(str(error))
     try:
@@ -116,8 +113,7 @@ def main() -> None:
         verify(proof, root, total)
     except (ValueError, OverflowError, RecursionError) as error:
         sys.exit(f"NOT PROVEN: {error}")
-    facts = f"{proof['balance']} USDC of user {proof['user_id']!a} are in the total"
-    sys.stdout.write(f"PROVEN: {facts} of {proof['users']} users after input {proof['seq']}\n")
+    sys.stdout.write("PROVEN: {balance} USDC of user {user_id!a} are in the total\n".format_map(proof))
 
 
 if __name__ == "__main__":
