@@ -1,0 +1,78 @@
+"""Opening the books on a database: connect, keep others out, come back to where they stood, and work."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from live.books.clock import Clock, WallClock
+from live.books.process import BooksProcess, Limits
+from live.ledger.book_options import BookOptions
+from live.ledger.machine import Machine
+from live.ledger.recovery import recover
+from live.ledger.writer import Writer
+from risk.errors import InvalidInput
+from risk.inputs import HlAccount
+from strategies.driver import VenuePort
+
+_LOCK = 0x626F6F6B73  # of the advisory lock that the writer holds: "books"
+_NEVER_WRITTEN = -1
+
+
+@asynccontextmanager
+async def open_books(
+    dsn: str,
+    options: BookOptions,
+    ports: dict[HlAccount, VenuePort],
+    *,
+    clock: Clock | None = None,
+    limits: Limits | None = None,
+    take_over: bool = False,
+    progress: Callable[[int, int], None] = lambda _, __: None,
+) -> AsyncIterator[BooksProcess]:
+    """Run the books on a migrated database for as long as the block lasts; leaving it commits what was handled.
+
+    ``options`` open new books; books that exist are as their journal says. While another process writes them
+    this raises InvalidInput, unless ``take_over`` ends that one's right to. What ends the process early, such
+    as CommitFailed, is raised at the end of the block; commands raise NotAnswered meanwhile.
+    """
+    clock = clock or WallClock()
+    async with _connection(dsn) as writing, _connection(dsn) as reading:
+        await _keep_others_out(writing, take_over)
+        writer = await Writer.claim(writing, f"{socket.gethostname()} pid {os.getpid()}")
+        if writer.seq == _NEVER_WRITTEN:
+            machine = Machine(options, clock.now_ns())
+        else:
+            machine = await recover(reading, writer.seq, progress)
+        process = BooksProcess(machine, writer, reading, ports, clock, limits)
+        running = asyncio.create_task(process.run())
+        try:
+            yield process
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+        if not running.cancelled() and (error := running.exception()) is not None:
+            raise error
+
+
+@asynccontextmanager
+async def _connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        connection.terminate()  # in order or not: nothing is left to be said, and a dead server must not hold us
+
+
+async def _keep_others_out(connection: asyncpg.Connection, take_over: bool) -> None:
+    """Take the lock that tells a second process early; the epoch is what keeps its commits out."""
+    if await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK) or take_over:
+        return
+    found = await connection.fetchrow("select holder, since from books_writer")
+    raise InvalidInput(
+        f"the books are being written by {found['holder']} since {found['since']:%Y-%m-%d %H:%M:%S} UTC; "
+        "stop that process, or take over"
+    )
