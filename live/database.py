@@ -1,0 +1,56 @@
+"""Which database the books are in: the one DATABASE_URL names, else one of our own."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from live.postgres import start_server
+from live.settings import LiveSettings, without_password
+from risk.errors import InvalidInput
+
+_CONNECT_S = 10
+
+
+@contextmanager
+def open_database(settings: LiveSettings, *, migrate: bool = False) -> Iterator[str]:
+    """Give the address of a database that answers, for psycopg and asyncpg.
+
+    That is ``settings.database_url`` as it was given, or our own server in ``settings.home``, which runs as long
+    as any process has it open. With ``migrate`` its tables are brought up to date first, otherwise they must be.
+    Raises InvalidInput if it cannot be reached or started, or its tables are older or newer than this code.
+    """
+    if settings.database_url is not None:
+        _reach(settings.database_url)
+        _prepare(settings.database_url, migrate)
+        yield settings.database_url
+        return
+    server = start_server(settings.home / "postgres")
+    try:
+        _prepare(server.dsn, migrate)
+        yield server.dsn
+    finally:
+        server.stop()
+
+
+def _reach(url: str) -> None:
+    try:
+        psycopg.connect(url, connect_timeout=_CONNECT_S).close()
+    except psycopg.Error as error:
+        reason = " | ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        password = psycopg.conninfo.conninfo_to_dict(url).get("password")
+        if password:
+            reason = re.sub(re.escape(str(password)), "***", reason)
+        raise InvalidInput(
+            f"DATABASE_URL was {without_password(url)!r}, where no database can be used: {reason}"
+        ) from None
+
+
+def _prepare(dsn: str, migrate: bool) -> None:
+    from live.ledger.migrate import check_revision, upgrade  # SQLAlchemy and Alembic take 0.3 s to import
+
+    if migrate:
+        upgrade(dsn)
+    else:
+        check_revision(dsn)

@@ -1,0 +1,8 @@
+"""Run the migrations, in one transaction, on the connection ``live.ledger.migrate`` hands over."""
+
+from alembic import context
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, transaction_per_migration=False)
+with context.begin_transaction():
+    context.run_migrations()
