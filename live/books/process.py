@@ -13,15 +13,15 @@ from typing import Any
 import asyncpg
 
 from live.books.clock import Clock
-from live.books.commands import Answer, Command, KeyReused, NotAnswered, Overloaded, answer_to, invalid
-from live.ledger.inputs import LedgerInput
+from live.books.commands import Answer, Asked, Command, KeyReused, NotAnswered, Overloaded, answer_to, invalid
+from live.ledger.inputs import LedgerInput, WithdrawalRequested
 from live.ledger.machine import Machine
 from live.ledger.rows import IdempotencyRow, Moment
 from live.ledger.snapshots import Snapshot, store_snapshot
 from live.ledger.writer import Writer
 from risk.errors import InvalidInput
 from risk.events import VenueCancelRequested, VenueOrderRequested
-from risk.inputs import ConfigChanged, HlAccount
+from risk.inputs import ConfigChanged, HlAccount, OrderSubmitted
 from risk.settings import DAY_NS
 from risk.watch import MarketWatch
 from strategies.driver import CoreDriver, VenuePort
@@ -201,7 +201,7 @@ class BooksProcess:
 
     def _carry_out(self, asked: _Asked, request: bytes) -> None:
         command, machine = asked.command, self.machine
-        given = self._stamped(command.asked)
+        given = self._named(command.asked)
         before = machine.seq
         machine.idempotency_key = command.key
         try:
@@ -225,6 +225,15 @@ class BooksProcess:
         self._known[key] = known
         while len(self._known) > self._limits.remembered and next(iter(self._known.values())).done.done():
             self._known.popitem(last=False)
+
+    def _named(self, asked: Asked) -> Any:
+        """Set the time of a command, and the id of a new order or withdrawal."""
+        now = self._now()
+        if isinstance(asked, OrderSubmitted) and not asked.order_id:
+            return replace(asked, ts=now, order_id=self.machine.next_id(OrderSubmitted))
+        if isinstance(asked, WithdrawalRequested) and not asked.withdrawal_id:
+            return replace(asked, ts=now, withdrawal_id=self.machine.next_id(WithdrawalRequested))
+        return replace(asked, ts=now)
 
     def _stamped(self, given: LedgerInput) -> Any:
         return replace(given, ts=self._now())

@@ -25,16 +25,20 @@ def netstrings(*fields: Field) -> bytes:
 
     The lengths keep neighbours apart: no two lists of fields give the same bytes.
     """
-    parts = []
-    for field in fields:
-        if field is None:
-            text = b""
-        elif isinstance(field, Decimal):
-            text = plain(field).encode()
-        else:
-            text = str(field).encode()
-        parts.append(b"%d:%b" % (len(text), text))
-    return b"".join(parts)
+    texts = [_text(field) for field in fields]
+    whole = "".join([f"{len(text)}:{text}" for text in texts])
+    if whole.isascii():  # a character is a byte then
+        return whole.encode()
+    encoded = [text.encode() for text in texts]
+    return b"".join([b"%d:%b" % (len(text), text) for text in encoded])
+
+
+def _text(field: Field) -> str:
+    if isinstance(field, str):
+        return field
+    if field is None:
+        return ""
+    return plain(field) if isinstance(field, Decimal) else str(field)
 
 
 def link(previous: bytes, *fields: Field) -> bytes:

@@ -1,7 +1,6 @@
 """The books as one machine: inputs in, events and rows out; the same live and in a replay of the journal."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from time import perf_counter_ns
 from typing import Any
@@ -67,6 +66,7 @@ from risk.watch import Bands
 
 BOOKS = "books"  # who acted where no operator did
 States = tuple[MoneyState, TradingState, HouseState, UsersState]
+_PREFIXES: dict[type, str] = {OrderSubmitted: "o", WithdrawalRequested: "w"}
 STOPPED_BY_A_HALT = (OrderSubmitted, WithdrawalRequested, MarginAdjusted)
 
 
@@ -171,7 +171,6 @@ class Machine:
 
     def handle(self, given: LedgerInput, quiet: Sequence[SymbolView] = ()) -> tuple[Event, ...]:
         """Take one input, with the market that moved quietly before it; return what happened."""
-        given = self._named(given)
         try:
             self._check(given)
         except InvalidInput:
@@ -195,17 +194,21 @@ class Machine:
 
     # -- inputs
 
-    def _named(self, given: LedgerInput) -> LedgerInput:
-        """Give an order or a withdrawal without an id the one that belongs to its place in the journal."""
-        if isinstance(given, OrderSubmitted):
-            return given if given.order_id else replace(given, order_id=f"o{self.seq + 1}")
-        if isinstance(given, WithdrawalRequested) and not given.withdrawal_id:
-            return replace(given, withdrawal_id=f"w{self.seq + 1}")
-        return given
+    def next_id(self, of: type) -> str:
+        """Return the id of the next order or withdrawal: its place in the journal, so that none comes twice."""
+        return f"{_PREFIXES[of]}{self.seq + 1}"
 
     def _check(self, given: LedgerInput) -> None:
         if self.halted is not None and isinstance(given, STOPPED_BY_A_HALT):
             raise InvalidInput(f"the books are halted: {self.halted}; wait for an operator to release them")
+        if isinstance(given, OrderSubmitted) and given.order_id != self.next_id(OrderSubmitted):
+            raise InvalidInput(f"order_id was {given.order_id!r}; the books give the ids of orders")
+        if isinstance(given, WithdrawalRequested) and given.withdrawal_id != self.next_id(
+            WithdrawalRequested
+        ):
+            raise InvalidInput(
+                f"withdrawal_id was {given.withdrawal_id!r}; the books give those of withdrawals"
+            )
         match given:
             case OrderSubmitted() | CancelSubmitted() | MarginAdjusted() | WithdrawalRequested():
                 self.users.known(given.user)

@@ -51,6 +51,17 @@ class TradingState:
     funding_settlements: int = 0
 
 
+class _OrderChange:
+    """Hold what one input does to an order, from its ``row`` before."""
+
+    __slots__ = ("ended", "filled", "reason", "refused", "route", "row", "status")
+
+    def __init__(self, row: OrderRow) -> None:
+        self.row = row
+        self.route, self.status, self.reason, self.filled = row.route, row.status, row.reason, row.filled_size
+        self.ended = self.refused = False
+
+
 class TradingProjection:
     """Turn events of users' trading into rows of a batch."""
 
@@ -58,9 +69,7 @@ class TradingProjection:
         self.state = state
         self._book = book
         self._money = money
-        self._orders: dict[str, OrderRow] = {}  # touched by the input in hand
-        self._ended: set[str] = set()
-        self._refused: set[str] = set()
+        self._orders: dict[str, _OrderChange] = {}  # touched by the input in hand
         self._openings: dict[int, PositionOpened] = {}
         self._opened_by: dict[int, str] = {}
         self._positions: dict[int, None] = {}  # touched, in order
@@ -70,7 +79,7 @@ class TradingProjection:
 
     def submitted(self, seq: int, order: OrderSubmitted) -> None:
         """Begin an order's row."""
-        self._orders[order.order_id] = OrderRow(
+        row = OrderRow(
             order.order_id,
             order.user,
             order.symbol,
@@ -90,45 +99,47 @@ class TradingProjection:
             Moment(order.ts),
             Moment(order.ts),
         )
+        self._orders[order.order_id] = _OrderChange(row)
 
-    def _find(self, order_id: str) -> OrderRow | None:
+    def _change(self, order_id: str) -> "_OrderChange | None":
+        """Return what this input changes of an order: None for one that is no user's."""
         order_id = order_id.removesuffix(SPLIT_SUFFIX)
-        return self._orders.get(order_id) or self.state.orders.get(order_id)
+        change = self._orders.get(order_id)
+        if change is None:
+            row = self.state.orders.get(order_id)
+            if row is not None:
+                change = self._orders[order_id] = _OrderChange(row)
+        return change
 
     def routed(self, event: OrderRouted) -> None:
         """Note an order's route: of one that went both ways, the last."""
-        row = self._find(event.order_id)
-        if row is not None:
-            self._orders[row.id] = row._replace(route=event.route)
+        change = self._change(event.order_id)
+        if change is not None:
+            change.route = event.route
 
     def rested(self, event: OrderRested) -> None:
         """Note that an order waits."""
-        row = self._find(event.order_id)
-        if row is not None:
-            self._orders[row.id] = row._replace(status="RESTING")
+        change = self._change(event.order_id)
+        if change is not None:
+            change.status = "RESTING"
 
     def refused(self, event: OrderRefused) -> None:
         """Note that an order, or its rest, was refused."""
-        row = self._end(event.order_id, f"{event.code}: {event.detail}")
-        if row is not None:
-            self._refused.add(row.id)
+        change = self._change(event.order_id)
+        if change is not None:
+            change.reason = f"{event.code}: {event.detail}"
+            change.ended = change.refused = True
 
     def cancelled(self, event: OrderCancelled) -> None:
         """Note that what was left of an order is gone."""
-        self._end(event.order_id, event.reason)
+        change = self._change(event.order_id)
+        if change is not None:
+            change.reason = event.reason
+            change.ended = True
 
     def touch(self, order_id: str) -> None:
         """Look at an order's status again: its order at the venue has ended."""
-        row = self._find(order_id)
-        if row is not None:
-            self._orders[row.id] = row
-
-    def _end(self, order_id: str, reason: str) -> OrderRow | None:
-        row = self._find(order_id)
-        if row is not None:
-            self._orders[row.id] = row._replace(reason=reason)
-            self._ended.add(row.id)
-        return row
+        self._change(order_id)
 
     def filled(self, batch: Batch, seq: int, event: OrderFilled) -> None:
         """Add a fill, and to its order's filled size."""
@@ -154,9 +165,9 @@ class TradingProjection:
             )
         )
         self._opened_by[event.position_id] = event.order_id
-        row = self._find(event.order_id)
-        if row is not None:
-            self._orders[row.id] = row._replace(filled_size=row.filled_size + event.size)
+        change = self._change(event.order_id)
+        if change is not None:
+            change.filled += event.size
 
     # -- positions
 
@@ -228,41 +239,57 @@ class TradingProjection:
         """Set the rows of every order and position that the input touched."""
         for position_id in self._positions:
             self._write_position(batch, position_id, seq, Moment(ts))
-        for row in self._orders.values():
-            self._write_order(batch, row, Moment(ts))
-        for touched in (self._orders, self._ended, self._refused, self._positions, self._openings):
-            touched.clear()
-        self._liquidated.clear()
+        for change in self._orders.values():
+            self._write_order(batch, change, Moment(ts))
+        self._orders.clear()
+        self._positions.clear()
+        self._openings.clear()
         self._opened_by.clear()
+        self._liquidated.clear()
 
-    def _write_order(self, batch: Batch, row: OrderRow, now: Moment) -> None:
-        status = self._status(row)
-        size = row.filled_size if row.size is None and status == "FILLED" else row.size
-        row = row._replace(status=status, size=size, updated_at=now)
+    def _write_order(self, batch: Batch, change: "_OrderChange", now: Moment) -> None:
+        row, status = change.row, self._status(change)
+        size = change.filled if row.size is None and status == "FILLED" else row.size
+        row = row._replace(
+            size=size,
+            route=change.route,
+            status=status,
+            filled_size=change.filled,
+            reason=change.reason,
+            updated_at=now,
+        )
         batch.replace(row)
         if status in ("PENDING", "RESTING", "PARTIALLY_FILLED"):
             self.state.orders[row.id] = row
         else:
             self.state.orders.pop(row.id, None)
 
-    def _status(self, row: OrderRow) -> str:
-        filled = row.filled_size
+    def _status(self, change: "_OrderChange") -> str:
+        row, filled = change.row, change.filled
         if filled and filled == row.size:
             return "FILLED"
         if self._book.is_working(row.user_id, row.id):
-            return "PARTIALLY_FILLED" if filled else row.status
-        if row.id not in self._ended and filled:
+            return "PARTIALLY_FILLED" if filled else change.status
+        if filled and not change.ended:
             return "FILLED"  # of a close without a size, or of more than there was
-        if row.id in self._refused and not filled:
+        if change.refused and not filled:
             return "REFUSED"
-        return "EXPIRED" if row.reason == "EXPIRED" else "CANCELLED"
+        return "EXPIRED" if change.reason == "EXPIRED" else "CANCELLED"
 
     def _write_position(self, batch: Batch, position_id: int, seq: int, now: Moment) -> None:
         state, position = self.state, self._book.positions.get(position_id)
         row = state.positions.get(position_id)
         if row is None:
             row = self._new_row(self._openings[position_id], seq, now)
-        if position is not None:
+        if position is None:
+            status = "LIQUIDATED" if position_id in self._liquidated else "CLOSED"
+            row = row._replace(size=ZERO, cost=ZERO, margin=ZERO, status=status, updated_at=now)
+            state.positions.pop(position_id, None)
+            state.rates_at.pop(position_id, None)
+            if row.margin_mode == "CROSS":
+                self._money.cross_changed(position_id, row.user_id, ZERO)
+            self._money.closed(position_id)
+        else:
             row = row._replace(
                 size=position.size,
                 entry_price=position.cost / position.size,
@@ -275,14 +302,6 @@ class TradingProjection:
             if not position.isolated:
                 initial = round_money(position.cost / position.leverage)
                 self._money.cross_changed(position_id, row.user_id, initial)
-        else:
-            status = "LIQUIDATED" if position_id in self._liquidated else "CLOSED"
-            row = row._replace(size=ZERO, cost=ZERO, margin=ZERO, status=status, updated_at=now)
-            state.positions.pop(position_id, None)
-            state.rates_at.pop(position_id, None)
-            if row.margin_mode == "CROSS":
-                self._money.cross_changed(position_id, row.user_id, ZERO)
-            self._money.closed(position_id)
         batch.replace(row)
 
     def _new_row(self, event: PositionOpened, seq: int, now: Moment) -> PositionRow:
