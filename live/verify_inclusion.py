@@ -43,7 +43,7 @@ def hash_root(top: bytes, total: int, users: int, seq: int, time_us: int) -> byt
 
 def read_amount(text: object) -> int:
     """Read micro-USDC from a decimal text of USDC: digits, perhaps a point and one to six more."""
-    found = re.fullmatch(r"([0-9]{1,33})(?:\.([0-9]{1,6}))?", text) if isinstance(text, str) else None
+    found = re.fullmatch(r"(0|[1-9][0-9]{0,32})(?:\.([0-9]{1,6}))?", text) if isinstance(text, str) else None
     if not found:
         raise ValueError(f"an amount was {text!a}; it must be USDC as a text like 12.345678, not negative")
     return int(found[1]) * 10**6 + int((found[2] or "").ljust(6, "0"))
