@@ -12,14 +12,14 @@ begin
 end $$;
 
 create function sums_to_zero(amounts numeric[]) returns boolean language sql immutable parallel safe
-    return (select coalesce(sum(amount), 0) = 0 from unnest(amounts) as amount);
+    return (select coalesce(sum(amount), 0) = 0 and count(amount) = count(*) from unnest(amounts) as amount);
 
 create function order_moves_forward() returns trigger language plpgsql as $$
 begin
     if old.status in ('FILLED', 'CANCELLED', 'EXPIRED', 'REFUSED')
         or new.filled_size < old.filled_size
         or (old.status = 'PARTIALLY_FILLED' and new.status in ('PENDING', 'RESTING'))
-        or (new.user_id, new.symbol, new.side) is distinct from (old.user_id, old.symbol, old.side)
+        or (new.id, new.user_id, new.symbol, new.side) is distinct from (old.id, old.user_id, old.symbol, old.side)
     then
         raise exception 'order % cannot go from (%, % filled) to (%, % filled)', old.id,
             old.status, old.filled_size, new.status, new.filled_size using errcode = 'restrict_violation';
@@ -30,8 +30,8 @@ end $$;
 create function position_moves_forward() returns trigger language plpgsql as $$
 begin
     if old.status <> 'OPEN'
-        or (new.user_id, new.symbol, new.direction, new.margin_mode, new.position_source)
-            is distinct from (old.user_id, old.symbol, old.direction, old.margin_mode, old.position_source)
+        or (new.id, new.user_id, new.symbol, new.direction, new.margin_mode, new.position_source)
+            is distinct from (old.id, old.user_id, old.symbol, old.direction, old.margin_mode, old.position_source)
     then
         raise exception 'position % cannot go from % to %: a closed one is final, and whose and what it is stays',
             old.id, old.status, new.status using errcode = 'restrict_violation';
@@ -42,8 +42,8 @@ end $$;
 create function transfer_moves_forward() returns trigger language plpgsql as $$
 begin
     if old.status <> 'PENDING'
-        or (new.user_id, new.chain, new.asset, new.amount)
-            is distinct from (old.user_id, old.chain, old.asset, old.amount)
+        or (new.id, new.user_id, new.chain, new.asset, new.amount)
+            is distinct from (old.id, old.user_id, old.chain, old.asset, old.amount)
     then
         raise exception 'row % of % cannot go from % to %: an ended one is final, and whose and what it is stays',
             old.id, tg_table_name, old.status, new.status using errcode = 'restrict_violation';
@@ -563,14 +563,20 @@ declare
     month timestamp := date_trunc('month', timestamp 'epoch' + (from_ns / 1000) * interval '1 microsecond');
     following timestamp;
     parent text;
+    part text;
 begin
-    while (extract(epoch from month) * 1000000000)::bigint <= to_ns loop
+    perform pg_advisory_xact_lock(hashtext('ensure_partitions'));
+    while extract(epoch from month) * 1000000000 <= to_ns loop
         following := month + interval '1 month';
         foreach parent in array array['input_journal', 'journal', 'balance_logs', 'routing_records', 'book_events']
         loop
-            execute format('create table if not exists %I partition of %I for values from (%s) to (%s)',
-                parent || to_char(month, '_YYYY_MM'), parent, (extract(epoch from month) * 1000000000)::bigint,
-                (extract(epoch from following) * 1000000000)::bigint);
+            part := parent || to_char(month, '_YYYY_MM');
+            continue when to_regclass(part) is not null;
+            execute format('create table %I partition of %I for values from (%s) to (%s)', part, parent,
+                (extract(epoch from month) * 1000000000)::bigint, (extract(epoch from following) * 1000000000)::bigint);
+            -- A partition inherits its parent's triggers for rows, but not those for statements.
+            execute format('create trigger never_emptied before truncate on %I
+                for each statement execute function refuse_change()', part);
         end loop;
         month := following;
     end loop;
