@@ -77,9 +77,10 @@ def test_no_acknowledged_row_is_lost_and_the_same_address_writes_on() -> None:
 
 
 def test_a_standby_alone_takes_no_writes() -> None:
-    with reachable_folder() as folder, replicated(folder) as pair:
-        with (
-            psycopg.connect(pair.standby.dsn) as connection,
-            pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
-        ):
-            connection.execute("create table kept (id int)")
+    with (
+        reachable_folder() as folder,
+        replicated(folder) as pair,
+        psycopg.connect(pair.standby.dsn) as connection,
+        pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+    ):
+        connection.execute("create table kept (id int)")
