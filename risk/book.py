@@ -22,6 +22,7 @@ from risk.core import Core
 from risk.digest import state_digest
 from risk.errors import InvalidInput, InvariantBroken
 from risk.events import Event
+from risk.frozen import freeze, thaw
 from risk.hedging import exposure_edges as hedge_edges
 from risk.inputs import (
     CancelSubmitted,
@@ -69,14 +70,31 @@ class Book:
     events. An input that can never be right raises InvalidInput and changes nothing.
     """
 
-    def __init__(self, specs: dict[str, SymbolSpec], settings: Settings, *, opened_ns: int) -> None:
-        """Open the books with the starting capital at ``opened_ns``; ``opening_events`` hold those entries."""
-        self._core = Core(specs, settings)
-        self._core.now = opened_ns
-        self._core.ledger.open_books(opened_ns, settings.risk)
-        self._core.breaker.check(opened_ns, ZERO, settings.risk)
-        self._edges = {name: _edges_of(settings, name) for name in self._core.symbols}
-        self._triggers = {name: _triggers_of(self._core, name) for name in self._core.symbols}
+    def __init__(
+        self,
+        specs: dict[str, SymbolSpec],
+        settings: Settings,
+        *,
+        opened_ns: int,
+        ids_vouched_for: bool = False,
+    ) -> None:
+        """Open the books with the starting capital at ``opened_ns``; ``opening_events`` hold those entries.
+
+        ``ids_vouched_for``: the shell guarantees that the ids of orders and of withdrawals are new. The book
+        then remembers none, so it does not grow with every order there ever was.
+        """
+        core = Core(specs, settings, ids_vouched_for=ids_vouched_for)
+        core.now = opened_ns
+        core.ledger.open_books(opened_ns, settings.risk)
+        core.breaker.check(opened_ns, ZERO, settings.risk)
+        opening_events = tuple(core.events)
+        core.events.clear()
+        self._take_up(core, opening_events)
+
+    def _take_up(self, core: Core, opening_events: tuple[Event, ...]) -> None:
+        self._core, self.opening_events = core, opening_events
+        self._edges = {name: _edges_of(core.settings, name) for name in core.symbols}
+        self._triggers = {name: _triggers_of(core, name) for name in core.symbols}
         self._handlers: dict[type, Callable[[Any], None]] = {
             MarketUpdated: self._market_updated,
             OrderSubmitted: lambda i: orders.submit(self._core, i),
@@ -99,8 +117,6 @@ class Book:
             SnapshotRequested: lambda _: house.snapshot(self._core),
             TimerFired: lambda _: None,  # what is due is done after every input
         }
-        self.opening_events = tuple(self._core.events)
-        self._core.events.clear()
 
     def handle(self, given: Input, quiet: Sequence[SymbolView] = ()) -> tuple[Event, ...]:
         """Take one input and return what happened, in order.
@@ -278,6 +294,22 @@ class Book:
     def digest(self) -> str:
         """Return the hash of the whole state: equal books have equal digests, on any machine."""
         return state_digest(self._core)
+
+    def freeze(self) -> bytes:
+        """Put the whole state down, to be taken up by ``thaw``."""
+        return freeze(self._core, self.opening_events)
+
+    @classmethod
+    def thaw(cls, data: bytes) -> "Book":
+        """Take a book up where ``freeze`` put it down: it answers the same inputs with the same events.
+
+        Raises InvalidInput for what ``freeze`` of this very state version did not make. Nothing in ``data``
+        is executed, but someone who may write it can write any state: whether it is the state that the
+        inputs led to is for its owner to check.
+        """
+        book = cls.__new__(cls)
+        thaw(data, book._take_up)
+        return book
 
 
 def _triggers_of(core: Core, symbol: str) -> tuple[AnySide, AnySide, tuple[tuple[AnySide, AnySide], ...]]:

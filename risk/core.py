@@ -32,7 +32,9 @@ from risk.triggers import PriceTriggers
 class Core:
     """Hold the state that the rules read and change; nothing outside ``risk`` touches it."""
 
-    def __init__(self, specs: dict[str, SymbolSpec], settings: Settings) -> None:
+    def __init__(
+        self, specs: dict[str, SymbolSpec], settings: Settings, *, ids_vouched_for: bool = False
+    ) -> None:
         # An operator may change rows while we run: the caller's own table stays as it was.
         self.settings = replace(settings, routing=dict(settings.routing))
         self.risk = settings.risk
@@ -54,8 +56,10 @@ class Core:
         self.orders: dict[str, Order] = {}
         self.venue_orders: dict[str, VenueOrder] = {}
         self.withdrawals: dict[str, tuple[str, Decimal]] = {}
+        self.ids_vouched_for = ids_vouched_for  # the shell knows that ids are new: both sets stay empty
         self.seen_withdrawals: set[str] = set()
         self.seen_orders: set[str] = set()
+        self.orders_taken = 0
         self.liquidation_retries: list[tuple[int, int]] = []  # heap of (time, position id)
         self.expiries: list[tuple[int, str]] = []  # heap of (time, order id)
         self.next_position_id = 1

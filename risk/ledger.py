@@ -92,6 +92,10 @@ class Ledger:
         self.seq = 0
         self.turnover_bad_debt = ZERO
 
+    def tell(self, emit: Callable[[Transferred], None]) -> None:
+        """Tell every transaction from now on to ``emit``."""
+        self._emit = emit
+
     def post(self, ts: int, kind: str, ref: str, entries: Iterable[Entry]) -> None:
         """Book one transaction; entries of the same account are merged, zero ones dropped.
 

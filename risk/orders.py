@@ -24,7 +24,9 @@ def submit(core: Core, command: OrderSubmitted) -> None:
     check(core, state, command)
     state.ready()
     user = core.user(command.user)
-    core.seen_orders.add(command.order_id)
+    core.orders_taken += 1
+    if not core.ids_vouched_for:
+        core.seen_orders.add(command.order_id)
     size = command.size
     if command.position_id is not None:
         position = user.position(command.position_id)

@@ -41,7 +41,7 @@ def rest_here(core: Core, user: User, command: OrderSubmitted, size: Decimal, he
 
 def wait(core: Core, user: User, command: OrderSubmitted, size: Decimal) -> Order:
     """Remember ``size`` of an order until it fires, is cancelled or expires."""
-    order = Order(len(core.seen_orders), command, size, core.now + core.risk.order_expiry_ns)
+    order = Order(core.orders_taken, command, size, core.now + core.risk.order_expiry_ns)
     core.orders[command.order_id] = user.orders[command.order_id] = order
     heapq.heappush(core.expiries, (order.expires_ns, command.order_id))
     return order
