@@ -283,6 +283,34 @@ class Book:
         """Return the signed size the book expects on one of our HL accounts."""
         return self._core.venue_size(account, self._core.symbol(symbol))
 
+    def balance(self, account: str) -> Decimal:
+        """Return one account's balance (§7)."""
+        return self._core.ledger.balance(account)
+
+    def hedge(self, symbol: str) -> tuple[Decimal, Decimal]:
+        """Return the signed size and cost, at decision marks, of our hedge of ``symbol``."""
+        state = self._core.symbol(symbol)
+        return state.hedge_size, state.hedge_cost
+
+    def is_working(self, user: str, order_id: str) -> bool:
+        """Tell whether something of a user's order still waits, here or at Hyperliquid."""
+        sent = self._core.users[user].in_flight.values()
+        return order_id in self._core.orders or any(each.command_id == order_id for each in sent)
+
+    @property
+    def specs(self) -> dict[str, SymbolSpec]:
+        """Return the symbols the book trades."""
+        return {name: state.spec for name, state in self._core.symbols.items()}
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings in force."""
+        return self._core.settings
+
+    def views(self) -> list[SymbolView]:
+        """Return the last valid view of every symbol that has one."""
+        return [state.view for state in self._core.symbols.values() if state.view is not None]
+
     def open_exposure(self) -> bool:
         """Tell whether anything is still in flight at Hyperliquid."""
         return bool(self._core.venue_orders)
@@ -290,6 +318,19 @@ class Book:
     def solvency(self) -> Decimal:
         """Return what would be left to the house if everything were closed at mark (§7)."""
         return house.solvency(self._core)
+
+    def users_open(self) -> Decimal:
+        """Return what users' positions would gain at mark, funding not yet settled included."""
+        return house.users_open(self._core)
+
+    def marks(self) -> dict[str, tuple[Decimal, Decimal]]:
+        """Return each symbol's last valid mark and its funding index."""
+        return {name: (state.mark, state.funding_index) for name, state in self._core.symbols.items()}
+
+    @property
+    def transactions(self) -> int:
+        """Return how many transactions the journal has: the id of the last."""
+        return self._core.ledger.seq
 
     def digest(self) -> str:
         """Return the hash of the whole state: equal books have equal digests, on any machine."""

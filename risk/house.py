@@ -126,11 +126,9 @@ def solvency(core: Core) -> Decimal:
     return sum(open_results(core), core.ledger.house_equity())
 
 
-def snapshot(core: Core) -> None:
-    """Record the house's state and every symbol's exposure as events."""
-    balances = core.ledger.balances
-    house_open, hedge_open = open_results(core)
-    users_open = sum(
+def users_open(core: Core) -> Decimal:
+    """Return what users' positions of both sources would gain at mark, funding not yet settled included."""
+    return sum(
         (
             s.unrealised
             - (s.funding_index * s.net_size - s.net_indexed)
@@ -141,6 +139,12 @@ def snapshot(core: Core) -> None:
         ),
         ZERO,
     )
+
+
+def snapshot(core: Core) -> None:
+    """Record the house's state and every symbol's exposure as events."""
+    balances = core.ledger.balances
+    house_open, hedge_open = open_results(core)
     core.emit(
         HouseSnapshot(
             core.now,
@@ -163,7 +167,7 @@ def snapshot(core: Core) -> None:
             margin_ratio(core, HlAccount.TRADING),
             core.account_equity(HlAccount.HEDGE),
             margin_ratio(core, HlAccount.HEDGE),
-            core.ledger.user_total() + users_open,
+            core.ledger.user_total() + users_open(core),
         )
     )
     for name, state in core.symbols.items():

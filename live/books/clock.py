@@ -9,7 +9,7 @@ from risk.settings import SECOND_NS
 
 
 class Clock(Protocol):
-    """Tell the time in UTC nanoseconds and ring once at a time; a later ``call_at`` replaces the earlier."""
+    """Tell the time in UTC nanoseconds and ring: of each ``call`` only the ``call_at`` given last counts."""
 
     def now_ns(self) -> int:
         """Return the time."""
@@ -17,15 +17,15 @@ class Clock(Protocol):
     def call_at(self, due_ns: int, call: Callable[[], None]) -> None:
         """Call once at ``due_ns``, at once if that is past."""
 
-    def cancel(self) -> None:
-        """Forget what was to be called."""
+    def cancel(self, call: Callable[[], None]) -> None:
+        """Forget when ``call`` was to be called."""
 
 
 class WallClock:
     """Be the time of day."""
 
     def __init__(self) -> None:
-        self._handle: asyncio.TimerHandle | None = None
+        self._handles: dict[Callable[[], None], asyncio.TimerHandle] = {}
 
     def now_ns(self) -> int:
         """Return the time."""
@@ -33,15 +33,15 @@ class WallClock:
 
     def call_at(self, due_ns: int, call: Callable[[], None]) -> None:
         """Call once at ``due_ns``."""
-        self.cancel()
+        self.cancel(call)
         wait_s = max(0, due_ns - self.now_ns()) / SECOND_NS
-        self._handle = asyncio.get_running_loop().call_later(wait_s, call)
+        self._handles[call] = asyncio.get_running_loop().call_later(wait_s, call)
 
-    def cancel(self) -> None:
-        """Forget what was to be called."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+    def cancel(self, call: Callable[[], None]) -> None:
+        """Forget when ``call`` was to be called."""
+        handle = self._handles.pop(call, None)
+        if handle is not None:
+            handle.cancel()
 
 
 class SetClock:
@@ -49,7 +49,7 @@ class SetClock:
 
     def __init__(self, now_ns: int) -> None:
         self._now_ns = now_ns
-        self._due: tuple[int, Callable[[], None]] | None = None
+        self._due: dict[Callable[[], None], int] = {}
 
     def now_ns(self) -> int:
         """Return the time."""
@@ -57,16 +57,16 @@ class SetClock:
 
     def call_at(self, due_ns: int, call: Callable[[], None]) -> None:
         """Call once at ``due_ns``."""
-        self._due = (due_ns, call)
+        self._due[call] = due_ns
 
-    def cancel(self) -> None:
-        """Forget what was to be called."""
-        self._due = None
+    def cancel(self, call: Callable[[], None]) -> None:
+        """Forget when ``call`` was to be called."""
+        self._due.pop(call, None)
 
     def advance(self, to_ns: int) -> None:
         """Move on to ``to_ns``, ringing at each time due on the way."""
-        while self._due is not None and self._due[0] <= to_ns:
-            (due_ns, call), self._due = self._due, None
-            self._now_ns = max(self._now_ns, due_ns)
+        while self._due and min(self._due.values()) <= to_ns:
+            call = min(self._due, key=self._due.__getitem__)
+            self._now_ns = max(self._now_ns, self._due.pop(call))
             call()
         self._now_ns = max(self._now_ns, to_ns)
