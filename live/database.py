@@ -17,8 +17,9 @@ _CONNECT_S = 10
 def open_database(settings: LiveSettings, *, migrate: bool = False) -> Iterator[str]:
     """Give the address of a database that answers, for psycopg and asyncpg.
 
-    That is ``settings.database_url`` as it was given, or our own server in ``settings.home``, which runs as long
-    as any process has it open. With ``migrate`` its tables are brought up to date first, otherwise they must be.
+    That is ``database_url`` of ``settings`` as it was given, or our own server in its ``hybrid_perps_home``,
+    which runs as long as any process has it open. With ``migrate`` its tables are brought up to date first,
+    otherwise they must be.
     Raises InvalidInput if it cannot be reached or started, or its tables are older or newer than this code.
     """
     if settings.database_url is not None:
@@ -26,7 +27,7 @@ def open_database(settings: LiveSettings, *, migrate: bool = False) -> Iterator[
         _prepare(settings.database_url, migrate)
         yield settings.database_url
         return
-    server = start_server(settings.home / "postgres")
+    server = start_server(settings.hybrid_perps_home / "postgres")
     try:
         _prepare(server.dsn, migrate)
         yield server.dsn

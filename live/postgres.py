@@ -10,6 +10,7 @@ new folder in /var/lib/hybrid-perps, to which ``kept-at`` in the folder points.
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -28,6 +29,7 @@ from risk.errors import InvalidInput
 
 _PATIENCE_S = 60.0  # for crash recovery, and for others that start or stop the same server
 _PAUSE_S = 0.02
+_CONNECT_S = 5
 _SOCKET_PATH_BYTES = 103  # on macOS; Linux has 107
 _DEFAULT_PORT = 5432
 
@@ -44,6 +46,7 @@ class Server:
     dsn: str
     installation: Installation
     pid: int
+    _sockets: Path
     _share: IO[bytes]
     _process: subprocess.Popen[bytes] | None = None
 
@@ -59,6 +62,8 @@ class Server:
                     _left_to_others.append(self._process)
             else:
                 self._end(signal.SIGINT)
+                if self._sockets != self.installation.socket:
+                    shutil.rmtree(self._sockets, ignore_errors=True)
             self._share.close()
 
     def kill(self) -> None:
@@ -120,9 +125,9 @@ def _alone(folder: Path) -> Iterator[None]:
 def _attach(installation: Installation, share: IO[bytes]) -> Server | None:
     deadline = time.monotonic() + _PATIENCE_S
     while (pid := _owner(installation.data)) is not None and _is_running(pid, installation.data):
-        dsn = _noted_address(installation.data)
-        if dsn is not None and _answers(dsn):
-            return Server(dsn, installation, pid, share)
+        noted = _noted_address(installation.data)
+        if noted is not None and _answers(dsn := _address(*noted)):
+            return Server(dsn, installation, pid, noted[0], share)
         if time.monotonic() > deadline:
             raise InvalidInput(
                 f"the PostgreSQL in {str(installation.folder)!r}, process {pid}, runs but does not answer: "
@@ -148,7 +153,7 @@ def _start(
             start_of_log = log.tell()
             process = installation.start("postgres", "-D", installation.data, *arguments, output=log.fileno())
         if _comes_up(process, dsn, deadline):
-            return Server(dsn, installation, process.pid, share, process)
+            return Server(dsn, installation, process.pid, sockets, share, process)
         said = _log_since(installation, start_of_log)
         # The children of a server that was killed take a moment to notice.
         if "pre-existing shared memory block" not in said or time.monotonic() > deadline:
@@ -175,7 +180,7 @@ def _comes_up(process: subprocess.Popen[bytes], dsn: str, deadline: float) -> bo
 
 def _answers(dsn: str) -> bool:
     try:
-        psycopg.connect(dsn, connect_timeout=5).close()
+        psycopg.connect(dsn, connect_timeout=_CONNECT_S).close()
     except psycopg.OperationalError:
         return False
     return True
@@ -186,7 +191,11 @@ def _address(sockets: Path, port: int) -> str:
 
 
 def _socket_folder(installation: Installation, port: int) -> Path:
-    """Return the server's own, or one in the temporary folder if the socket's path would be too long."""
+    """Return the server's own, emptied, or one in the temporary folder if the socket's path would be too long."""
+    for (
+        left
+    ) in installation.socket.iterdir():  # by a killed server, whose number may be another process's now
+        left.unlink()
     if len(os.fsencode(installation.socket / f".s.PGSQL.{port}")) <= _SOCKET_PATH_BYTES:
         return installation.socket
     short = Path(tempfile.mkdtemp(prefix="hybrid-perps-"))
@@ -208,9 +217,9 @@ def _owner(data: Path) -> int | None:
     return int(lines[0]) if lines and lines[0].isdecimal() else None
 
 
-def _noted_address(data: Path) -> str | None:
+def _noted_address(data: Path) -> tuple[Path, int] | None:
     lines = _lock_file(data)
-    return _address(Path(lines[4]), int(lines[3])) if len(lines) > 4 and lines[4] else None
+    return (Path(lines[4]), int(lines[3])) if len(lines) > 4 and lines[4] else None
 
 
 def _take_over_lock_file(data: Path) -> None:
@@ -220,11 +229,13 @@ def _take_over_lock_file(data: Path) -> None:
     instead would also delete the guard against a second server beside the children of the first.
     """
     lines = _lock_file(data)
-    if lines:
-        lines[0] = str(os.getpid())
-        with (data / "postmaster.pid").open("r+") as file:  # keeps its owner
-            file.write("\n".join(lines) + "\n")
-            file.truncate()
+    if not lines:  # none, or the empty one of a power cut
+        (data / "postmaster.pid").unlink(missing_ok=True)
+        return
+    lines[0] = str(os.getpid())
+    with (data / "postmaster.pid").open("r+") as file:  # keeps its owner
+        file.write("\n".join(lines) + "\n")
+        file.truncate()
 
 
 def _is_running(pid: int, data: Path) -> bool:

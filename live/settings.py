@@ -19,15 +19,11 @@ class LiveSettings(BaseSettings):
     Addresses may carry passwords, so they stay out of its text form.
     """
 
-    model_config = SettingsConfigDict(
-        env_ignore_empty=True, frozen=True, hide_input_in_errors=True, populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
 
-    database_url: str | None = Field(None, validation_alias="DATABASE_URL", repr=False)
-    bus_url: str | None = Field(None, validation_alias="BUS_URL", repr=False)
-    home: Path = Field(
-        default_factory=lambda: user_data_path("hybrid-perps"), validation_alias="HYBRID_PERPS_HOME"
-    )
+    database_url: str | None = Field(None, repr=False)
+    bus_url: str | None = Field(None, repr=False)
+    hybrid_perps_home: Path = Field(default_factory=lambda: user_data_path("hybrid-perps"))
 
     @field_validator("database_url")
     @classmethod
@@ -63,7 +59,7 @@ class LiveSettings(BaseSettings):
             )
         return url
 
-    @field_validator("home")
+    @field_validator("hybrid_perps_home")
     @classmethod
     def _is_folder(cls, home: Path) -> Path:
         try:
@@ -87,7 +83,7 @@ def read_settings() -> LiveSettings:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         reason = first["msg"].removeprefix("Value error, ")
-        raise InvalidInput(f"{first['loc'][0]} {reason}") from None
+        raise InvalidInput(f"{str(first['loc'][0]).upper()} {reason}") from None
 
 
 def without_password(url: str) -> str:

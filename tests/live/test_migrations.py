@@ -1,0 +1,85 @@
+"""A database's tables are brought up to date once, together, and never back."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from live.ledger.migrate import check_revision, upgrade
+from risk.errors import InvalidInput
+
+from ..postgres import Postgres, postgres  # noqa: F401
+
+MIGRATIONS = Path(__file__).parents[2] / "live/ledger/migrations"
+UPGRADE = "import sys; from live.ledger.migrate import upgrade; input(); upgrade(sys.argv[1])"
+
+
+def fetch(dsn: str, query: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(dsn) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def test_an_empty_database_gets_the_tables_and_one_up_to_date_keeps_its_rows(postgres: Postgres) -> None:  # noqa: F811
+    dsn = postgres.new_database("empty")
+    with pytest.raises(InvalidInput, match="revision None, this program needs 0001: migrate it"):
+        check_revision(dsn)
+    upgrade(dsn)
+    check_revision(dsn)
+    fetch(dsn, "select append_audit('a', 'b', 'c', 'd', 0, 0)")
+    upgrade(dsn)
+    assert fetch(dsn, "select id, actor from audit_log") == [(1, "a")]
+    assert fetch(dsn, "select version_num from alembic_version") == [("0001",)]
+
+
+def test_a_newer_database_is_refused_and_unchanged(postgres: Postgres) -> None:  # noqa: F811
+    dsn = postgres.new_database("newer")
+    upgrade(dsn)
+    fetch(dsn, "update alembic_version set version_num = '9999' returning 1")
+    for refuses in (upgrade, check_revision):
+        with pytest.raises(InvalidInput, match="revision 9999, newer than this program, which knows 0001"):
+            refuses(dsn)
+    assert fetch(dsn, "select version_num from alembic_version") == [("9999",)]
+
+
+def test_another_encoding_is_refused(postgres: Postgres) -> None:  # noqa: F811
+    dsn = postgres.new_database("utf8").replace("/utf8?", "/latin?")
+    with psycopg.connect(postgres.conninfo, autocommit=True) as connection:
+        connection.execute("create database latin encoding 'LATIN1' locale 'C' template template0")
+    with pytest.raises(InvalidInput, match="encoding was LATIN1, it must be UTF8"):
+        upgrade(dsn)
+
+
+def test_a_step_that_fails_leaves_nothing(postgres: Postgres) -> None:  # noqa: F811
+    dsn = postgres.new_database("half")
+    with psycopg.connect(dsn) as connection:
+        connection.execute("create table liability_leaves (id int)")  # the last one a step would make
+    with pytest.raises(Exception, match="liability_leaves"):
+        upgrade(dsn)
+    assert (
+        fetch(dsn, "select relname from pg_class where relname in ('input_journal', 'alembic_version')") == []
+    )
+
+
+def test_several_processes_at_once_make_the_tables_once(postgres: Postgres) -> None:  # noqa: F811
+    dsn = postgres.new_database("together")
+    command = [sys.executable, "-c", UPGRADE, dsn]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    for process in processes:  # all of them wait at their start, so that they meet
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 3
+    assert [process.returncode for process in processes] == [0] * 3
+    check_revision(dsn)
+
+
+def test_no_step_offers_a_way_back() -> None:
+    steps = list((MIGRATIONS / "versions").glob("[0-9]*.py"))
+    assert steps
+    assert not [
+        path.name for path in [*steps, MIGRATIONS / "script.py.mako"] if "def downgrade" in path.read_text()
+    ]
