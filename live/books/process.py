@@ -16,9 +16,9 @@ from live.books.clock import Clock
 from live.books.commands import Answer, Asked, Command, KeyReused, NotAnswered, Overloaded, answer_to, invalid
 from live.ledger.inputs import LedgerInput, WithdrawalRequested
 from live.ledger.machine import Machine
-from live.ledger.rows import IdempotencyRow, Moment
+from live.ledger.rows import IdempotencyRow, Moment, VenueOrderRow
 from live.ledger.snapshots import Snapshot, store_snapshot
-from live.ledger.writer import Writer
+from live.ledger.writer import LOST, DatabaseLost, Writer
 from risk.errors import InvalidInput
 from risk.events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import ConfigChanged, HlAccount, OrderSubmitted
@@ -95,6 +95,7 @@ class BooksProcess:
         for account in HlAccount:
             self._driver.attach(account, _Outbox(self._request))
         self._queue: asyncio.Queue[_Asked] = asyncio.Queue(self._limits.queue)
+        self._in_hand: list[_Asked] = []
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._next = _Commit()
         self._work = asyncio.Event()
@@ -135,6 +136,10 @@ class BooksProcess:
         self._driver.mark(symbol, self._now(), mark)
         self._woken()
 
+    def in_flight(self) -> list[VenueOrderRow]:
+        """Return the orders the venue may or may not have got: look each up there before it is sent again."""
+        return list(self.machine.house.state.venue_orders.values())
+
     async def run(self) -> None:
         """Work until cancelled, which commits what was handled; raises what ended it."""
         self._driver.start(lambda due_ns: self._clock.call_at(due_ns, self._timer))
@@ -144,7 +149,7 @@ class BooksProcess:
         try:
             await asyncio.wait({handling, committing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._clock.cancel()
+            self._clock.cancel(self._timer)
             handling.cancel()
             await asyncio.gather(handling, return_exceptions=True)
             await self._stop(committing)
@@ -156,7 +161,7 @@ class BooksProcess:
 
     async def _handle_commands(self) -> None:
         while True:
-            asked = [await self._queue.get()]
+            asked = self._in_hand = [await self._queue.get()]
             while len(asked) < self._limits.lookup and not self._queue.empty():
                 asked.append(self._queue.get_nowait())
             stored = await self._stored([each.command.key for each in asked])
@@ -174,7 +179,10 @@ class BooksProcess:
         if not unknown:
             return {}
         sql = "select key, request, answer from idempotency_keys where key = any($1)"
-        rows = await self._reader.fetch(sql, unknown)
+        try:
+            rows = await self._reader.fetch(sql, unknown)
+        except LOST as error:
+            raise DatabaseLost(f"the database was lost: {error or type(error).__name__}") from error
         return {row["key"]: (row["request"], row["answer"]) for row in rows}
 
     def _take(self, asked: _Asked, stored: tuple[bytes, str] | None) -> None:
@@ -309,25 +317,20 @@ class BooksProcess:
 
         A commit is never broken off: its outcome would not be known.
         """
-        self._fail("the books are stopping", self._drained())
+        self._stopped = True
         self._stopping = True
         self._work.set()
         await asyncio.wait({committing})
-        if committing.exception() is not None:
-            self._fail(str(committing.exception()), [answered for answered, _ in self._next.answers])
-        elif self._snapshot_seq != self.machine.seq:
+        self._tell_unknown(committing.exception() or "the books are stopping")
+        if committing.exception() is None and self._snapshot_seq != self.machine.seq:
             await store_snapshot(self._writer.connection, Snapshot.of(self.machine))
 
-    def _drained(self) -> list["asyncio.Future[Answer]"]:
-        found = []
+    def _tell_unknown(self, why: object) -> None:
+        """Tell whoever still waits that the outcome of their command is not known."""
         while not self._queue.empty():
-            found.append(self._queue.get_nowait().answered)
-        return found
-
-    def _fail(self, why: str, futures: "list[asyncio.Future[Answer]]") -> None:
-        """Tell whoever waits that the outcome of their command is not known."""
-        self._stopped = True
-        for answered in futures:
+            self._in_hand.append(self._queue.get_nowait())
+        waiting = [each.answered for each in self._in_hand] + [each for each, _ in self._next.answers]
+        for answered in waiting:
             _set_error(answered, NotAnswered(f"{why}; ask again with the same key"))
 
 

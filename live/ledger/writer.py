@@ -17,7 +17,15 @@ from risk.errors import HybridPerpsError
 _FIRST_COLUMN = 5  # of the parameters; those before are the fence's
 
 
-class CommitFailed(HybridPerpsError):
+# What asyncpg raises when the server is gone: also where it stumbles over its own broken connection.
+LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+class DatabaseLost(HybridPerpsError):
+    """Say that the database could not be asked: the books must be taken up from it again."""
+
+
+class CommitFailed(DatabaseLost):
     """Say that a batch may or may not be in the database: what the books hold now is not known here."""
 
 
@@ -55,7 +63,7 @@ class Writer:
             await prepared.fetchval(self.epoch, self.seq, seq, link, *arguments)
         except asyncpg.SerializationError as error:
             raise Fenced(f"the books were taken over: {error}") from error
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except LOST as error:
             raise CommitFailed(f"a commit failed: {error or type(error).__name__}") from error
         self.seq, self.link = seq, link
 
