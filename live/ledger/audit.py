@@ -16,6 +16,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from live.ledger.hashing import GENESIS, link, row_digest
+from live.ledger.liabilities import PUBLISHED, describe
 from risk.errors import InvalidInput
 
 type Progress = Callable[[str, int], None]  # what is checked, and how many rows of it are
@@ -56,7 +57,7 @@ class Report:
 
     @property
     def first(self) -> Break | None:
-        """Return the first broken link: the audit log goes before the journal, and it before routing records."""
+        """Return the first broken link: audit log before journal before routing records before roots."""
         return self.breaks[0] if self.breaks else None
 
 
@@ -92,6 +93,12 @@ _ROUTING_RECORDS = (
     " from routing_records order by id, ts"
 )
 _ROUTING_DECIDED = "select id, detail from audit_log where action = 'ROUTING_DECIDED' order by id"
+_PUBLICATIONS = (
+    "select entry.id, entry.subject, entry.detail, entry.seq, entry.ts, root.id, root.root, root.total, root.users,"
+    " root.seq, (extract(epoch from root.created_at) * 1000000)::bigint * 1000"
+    f" from (select * from audit_log where action = '{PUBLISHED}') as entry"
+    " full join liability_roots as root on entry.subject = root.id::text order by entry.id, root.id"
+)
 
 
 class _Broken(Exception):
@@ -104,7 +111,7 @@ def verify(
     head: tuple[int, str] | None = None,
     journal_head: tuple[int, str] | None = None,
 ) -> Report:
-    """Check audit log, input journal and routing records; each up to its first break.
+    """Check audit log, input journal, routing records and roots of liabilities; each up to its first break.
 
     ``head`` and ``journal_head`` are those of an earlier report, kept out of the database's reach: only they show a
     chain that was cut or rewritten together with the head stored beside it. ``connection`` must not be inside a
@@ -124,7 +131,12 @@ def verify(
     with connection.transaction():
         connection.execute("set transaction isolation level repeatable read read only")
         reader = _Reader(connection, progress, report.checked)
-        for check in (check_audit_log, check_journal, lambda: _check_routing(reader)):
+        for check in (
+            check_audit_log,
+            check_journal,
+            lambda: _check_routing(reader),
+            lambda: _check_publications(reader),
+        ):
             try:
                 check()
             except _Broken as broken:
@@ -257,3 +269,20 @@ def _sound_records(reader: _Reader) -> Generator[bytes]:
                 expected = f"digest {computed.hex()}"
                 raise _Broken(Break("routing_records", f"id {number}", expected, f"digest {stored.hex()}"))
             yield stored
+
+
+def _check_publications(reader: _Reader) -> None:
+    """Check that the audit log and the published roots say the same; leaves are checked when a proof is given."""
+    with closing(reader.stream("liability_roots", _PUBLICATIONS)) as rows:
+        for entry, subject, detail, seq, ts, number, root, total, users, root_seq, root_ts in rows:
+            if entry is None:
+                raise _Broken(
+                    Break("liability_roots", f"id {number}", f"a {PUBLISHED} row in audit_log", "none")
+                )
+            expected = f"{detail} after input {seq} at {ts}, as in audit_log, id {entry}"
+            if number is None:
+                raise _Broken(Break("liability_roots", f"id {subject}", expected, "no row"))
+            found = describe(root, total, users)
+            if (seq, ts) != (root_seq, root_ts) or not re.match(re.escape(found) + "(;|$)", detail):
+                found += f" after input {root_seq} at {root_ts}"
+                raise _Broken(Break("liability_roots", f"id {number}", expected, found))

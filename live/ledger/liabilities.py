@@ -77,6 +77,11 @@ class Publication:
         }
 
 
+def describe(root: bytes, total: Decimal, users: int) -> str:
+    """Return how the audit log's entry of a publication begins."""
+    return f"{root.hex()} {plain(total)} USDC of {users} users"
+
+
 def publish(connection: psycopg.Connection[Any]) -> Published:
     """Build the tree over all wallets as they are in one instant, and keep it with its audit entry.
 
@@ -158,7 +163,7 @@ def _keep(connection: psycopg.Connection[Any], made: Publication, note: str) -> 
             (number, made.root, made.total, len(made.leaves), made.seq, made.time_us),
         )
         _copy_leaves(connection, number, made.leaves)
-        detail = f"{made.root.hex()} {plain(made.total)} USDC of {len(made.leaves)} users{note}"
+        detail = describe(made.root, made.total, len(made.leaves)) + note
         # Last, as it holds the audit log's head until the commit.
         connection.execute(
             "select append_audit('liabilities', %s, %s, %s, %s, %s)",

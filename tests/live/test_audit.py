@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from live.ledger.audit import Break, Head, Report, verify
 from live.ledger.hashing import link, netstrings, plain, row_digest
+from live.ledger.liabilities import publish
 from live.ledger.migrate import upgrade
 from risk.errors import InvalidInput
 
@@ -91,6 +92,16 @@ def append_audit(connection: Connection, action: str, detail: str) -> None:
 
 # -- databases
 
+FILLED = (
+    "audit_log",
+    "audit_head",
+    "input_journal",
+    "books_writer",
+    "routing_records",
+    "liability_leaves",
+    "liability_roots",
+)
+
 
 @pytest.fixture(scope="module")
 def dsn(postgres: Postgres) -> str:  # noqa: F811
@@ -109,7 +120,7 @@ def tamper(dsn: str) -> Iterator[Tamper]:
 
         def run(sql: str) -> Connection:
             with connection.transaction():
-                for table in ("audit_log", "audit_head", "input_journal", "books_writer", "routing_records"):
+                for table in FILLED:
                     connection.execute(f"delete from {table}")
                 fill(connection)
             connection.execute(sql.encode())
@@ -149,8 +160,9 @@ def test_whole_books_have_no_break(kept: Report, tamper: Tamper) -> None:
         "input_journal": INPUTS,
         "routing_records": RECORDS,
         "routing_batches": len(BATCHES),
+        "liability_roots": 0,
     }
-    assert set(seen) == set(report.checked.items())
+    assert set(seen) | {("liability_roots", 0)} == set(report.checked.items())
     assert report.journal_head == Head(INPUTS - 1, slow_journal()[-1][-1].hex())
     assert (
         connection.execute("select id, encode(link, 'hex') from audit_head").fetchone() == report.audit_head
@@ -383,6 +395,37 @@ def test_a_forged_batch_is_named(tamper: Tamper, detail: str) -> None:
     assert (table, row) == (
         ("routing_records", "ids 5 to 8") if detail.startswith("5 8") else ("audit_log", "id 6")
     )
+
+
+@pytest.mark.parametrize(
+    ("sql", "row"),
+    [
+        ("update liability_roots set root = sha256('') where id = 2", "id 2"),
+        ("update liability_roots set total = total - 0.000001 where id = 2", "id 2"),
+        ("update liability_roots set users = 30 where id = 2", "id 2"),
+        ("update liability_roots set seq = seq + 1 where id = 2", "id 2"),
+        (
+            "update liability_roots set created_at = created_at + interval '1 microsecond' where id = 2",
+            "id 2",
+        ),
+        ("delete from liability_roots where id = 1", "id 1"),
+        (
+            "insert into liability_roots select 3, root, total, users, seq, created_at from liability_roots limit 1",
+            "id 3",
+        ),
+    ],
+)
+def test_a_root_that_differs_from_the_audit_log_is_named(tamper: Tamper, sql: str, row: str) -> None:
+    connection = tamper("delete from wallets; insert into wallets values ('ann', 1, 1, 0, 1, 0, 0, 0)")
+    publish(connection)
+    connection.execute(
+        "insert into wallets values ('bob', -1, -1, 0, -1, 0, 0, 0), ('cat', 2, 2, 0, 2, 0, 0, 0)"
+    )
+    publish(connection)
+    report = check(connection)
+    assert (report.breaks, report.checked["liability_roots"]) == ([], 2)
+    connection.execute(sql.encode())
+    assert only(check(connection)) == ("liability_roots", row)
 
 
 def test_each_table_tells_its_first_break(tamper: Tamper) -> None:
