@@ -21,8 +21,8 @@ class LiveSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
 
-    database_url: str | None = Field(None, repr=False)
-    bus_url: str | None = Field(None, repr=False)
+    database_url: str | None = Field(default=None, repr=False)
+    bus_url: str | None = Field(default=None, repr=False)
     hybrid_perps_home: Path = Field(default_factory=lambda: user_data_path("hybrid-perps"))
 
     @field_validator("database_url")
@@ -64,9 +64,12 @@ class LiveSettings(BaseSettings):
     def _is_folder(cls, home: Path) -> Path:
         try:
             found = home.expanduser().absolute()
+            usable = found.is_dir() or not found.exists()
+        except OSError as error:
+            raise ValueError(f"was {str(home)!r}, which cannot be used: {error.strerror}") from None
         except RuntimeError:  # ~nobody-of-that-name
             raise ValueError(f"was {str(home)!r}, there is no such user") from None
-        if found.exists() and not found.is_dir():
+        if not usable:
             raise ValueError(f"was {str(home)!r}, it must be a folder")
         return found
 

@@ -324,6 +324,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
         ("BUS_URL", "redis://", "BUS_URL was 'redis://', it must be"),
         ("BUS_URL", "redis://host:many", "BUS_URL was 'redis://host:many', it must be"),
         ("HYBRID_PERPS_HOME", __file__, "it must be a folder"),
+        ("HYBRID_PERPS_HOME", "/" + "x" * 300, "which cannot be used: File name too long"),
         (
             "HYBRID_PERPS_HOME",
             "~no-such-user/x",
