@@ -1,5 +1,6 @@
 """What the books are asked, and what they answer."""
 
+from copy import replace
 from hashlib import sha256
 
 import msgspec
@@ -53,7 +54,7 @@ class Command:
 
     def digest(self) -> bytes:
         """Return a hash of what is asked: a key belongs to one request."""
-        return sha256(f"{type(self.asked).__name__} {encode(self.asked)}".encode()).digest()
+        return request_digest(self.asked)
 
 
 class Fill(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -105,6 +106,18 @@ class Overloaded(HybridPerpsError):
 
 class KeyReused(HybridPerpsError):
     """Say that an idempotency key came with another request before."""
+
+
+def request_digest(asked: Asked) -> bytes:
+    """Return a hash of what is asked, whenever it is: also of a command that has its time and its id."""
+    match asked:
+        case OrderSubmitted():
+            bare = replace(asked, ts=0, order_id="")
+        case WithdrawalRequested():
+            bare = replace(asked, ts=0, withdrawal_id="")
+        case _:
+            bare = replace(asked, ts=0)
+    return sha256(f"{type(asked).__name__} {encode(bare)}".encode()).digest()
 
 
 def invalid(detail: str) -> Answer:

@@ -99,6 +99,15 @@ class BooksReleased:
     reason: str
 
 
+@record
+class CommandInvalid:
+    """A command was answered that it can never be right; ``request`` is its digest in hex. It changes nothing."""
+
+    ts: int
+    request: str
+    detail: str
+
+
 ShellInput = (
     BooksOpened
     | UserRegistered
@@ -108,6 +117,7 @@ ShellInput = (
     | WithdrawalProcessed
     | ReconciliationDone
     | BooksReleased
+    | CommandInvalid
 )
 LedgerInput = Input | ShellInput
 

@@ -8,10 +8,13 @@ from typing import Any
 import asyncpg
 
 from live.ledger.codec import decode
+from live.ledger.hashing import link
+from live.ledger.inputs import LedgerInput
 from live.ledger.machine import Machine
 from live.ledger.rows import HouseAccountRow
 from live.ledger.snapshots import Snapshot, version
 from risk.errors import HybridPerpsError, InvalidInput
+from risk.events import Event
 from risk.ledger import HOUSE_ACCOUNTS
 
 _ROWS_AT_ONCE = 1_000
@@ -46,24 +49,38 @@ async def recover(
 
 
 def replay(machine: Machine, row: Any) -> None:
-    """Give ``machine`` the next input of the journal; raise BooksBroken unless it leads to that row's link."""
+    """Give ``machine`` the next input of the journal, and drop the rows it makes: they are in the tables."""
+    take(machine, row)
+    machine.batch.clear()
+
+
+def take(machine: Machine, row: Any) -> tuple[LedgerInput, tuple[Event, ...] | None]:
+    """Give ``machine`` the next input of the journal; return it with its events, None where it was refused.
+
+    Raises BooksBroken unless it leads to that row's link, and before taking what was not linked so.
+    """
+    seq, key = row["seq"], row["idempotency_key"]
+    linked = link(machine.link, machine.seq + 1, row["ts"], row["kind"], key or "", row["body"])
+    if (machine.seq + 1, linked) != (seq, row["link"]):
+        raise BooksBroken(
+            f"the journal has input {seq} with link {row['link'].hex()}; after input {machine.seq} "
+            f"its link must be {linked.hex()}"
+        )
     try:
         given, quiet = decode(row["kind"], row["body"])
     except InvalidInput as error:
-        raise BooksBroken(f"input {row['seq']} of the journal: {error}") from None
-    machine.idempotency_key = row["idempotency_key"]
+        raise BooksBroken(f"input {seq} of the journal: {error}") from None
+    machine.idempotency_key = key
+    events = None
     try:
-        machine.handle(given, quiet)
+        events = machine.handle(given, quiet)
     except InvalidInput:
         pass  # it was refused then, too: only the market moved
     finally:
         machine.idempotency_key = None
-    if (machine.seq, machine.link) != (row["seq"], row["link"]):
-        raise BooksBroken(
-            f"input {row['seq']} of the journal has link {row['link'].hex()}; the replay came to input "
-            f"{machine.seq} with {machine.link.hex()}"
-        )
-    machine.batch.clear()
+    if (machine.seq, machine.link) != (seq, linked):
+        raise BooksBroken(f"input {seq} of the journal, replayed, does not lead to its own link")
+    return given, events
 
 
 async def _latest(connection: asyncpg.Connection) -> Machine | None:

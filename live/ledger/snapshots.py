@@ -20,6 +20,7 @@ from risk.errors import InvalidInput
 from risk.frozen import state_version
 
 KEPT = 3  # snapshots; the journal remains
+STORED = "SNAPSHOT_STORED"  # the action in the audit log; its detail is the version and the state's SHA-256
 
 _States = tuple[bytes, MoneyState, TradingState, HouseState, UsersState, str | None]
 _STATES = (MoneyState, TradingState, HouseState, UsersState)
@@ -76,16 +77,21 @@ def version() -> str:
 
 
 async def store_snapshot(connection: asyncpg.Connection, snapshot: Snapshot) -> None:
-    """Write a snapshot of a committed input, and drop the oldest but ``KEPT``."""
+    """Write a snapshot of a committed input and its hash into the audit log; drop the oldest but ``KEPT``."""
     await connection.execute(
-        """insert into book_snapshots (seq, ts, version, digest, link, state) values ($1, $2, $3, $4, $5, $6)
-        on conflict (seq) do nothing""",
+        """with stored as (
+            insert into book_snapshots (seq, ts, version, digest, link, state) values ($1, $2, $3, $4, $5, $6)
+            on conflict (seq) do nothing returning seq, ts
+        )
+        select append_audit('books', $7, 'book_snapshots', $8, seq, ts) from stored""",
         snapshot.seq,
         snapshot.ts,
         snapshot.version,
         snapshot.digest,
         snapshot.link,
         snapshot.state,
+        STORED,
+        f"{snapshot.version} {sha256(snapshot.state).hexdigest()}",
     )
     await connection.execute(
         "delete from book_snapshots where seq not in (select seq from book_snapshots order by seq desc limit $1)",

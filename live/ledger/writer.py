@@ -14,6 +14,7 @@ from live.ledger.batch import Batch
 from live.ledger.rows import APPENDED, TABLES, AuditRow, Moment
 from risk.errors import HybridPerpsError
 
+CLAIMED = "BOOKS_CLAIMED"  # the action in the audit log; its detail is the epoch
 _FIRST_COLUMN = 5  # of the parameters; those before are the fence's
 
 
@@ -48,8 +49,14 @@ class Writer:
         """Become the writer: from now on nobody else's commits succeed. ``holder`` says who we are."""
         await connection.execute("set plan_cache_mode = force_generic_plan")
         row = await connection.fetchrow(
-            "update books_writer set epoch = epoch + 1, holder = $1, since = now() returning epoch, seq, link",
+            """with claimed as (
+                update books_writer set epoch = epoch + 1, holder = $1, since = now() returning *
+            )
+            select epoch, seq, link, append_audit(holder, $2, 'books_writer', epoch::text, seq,
+                (extract(epoch from since) * 1000000)::bigint * 1000)
+            from claimed""",
             holder,
+            CLAIMED,
         )
         return cls(connection, row["epoch"], row["seq"], row["link"])
 

@@ -105,8 +105,7 @@ create table book_snapshots (
     version text not null,
     digest text not null,
     link bytea not null check (octet_length(link) = 32),
-    state bytea not null,
-    created_at timestamptz not null default now()
+    state bytea not null
 );
 
 -- ------------------------------------------------------------------------------------------------ money
