@@ -14,7 +14,8 @@ import asyncpg
 
 from live.books.clock import Clock
 from live.books.commands import Answer, Asked, Command, KeyReused, NotAnswered, Overloaded, answer_to, invalid
-from live.ledger.inputs import LedgerInput, WithdrawalRequested
+from live.books.reconciliation import Reconciler
+from live.ledger.inputs import CommandInvalid, LedgerInput, WithdrawalRequested
 from live.ledger.machine import Machine
 from live.ledger.rows import IdempotencyRow, Moment, VenueOrderRow
 from live.ledger.snapshots import Snapshot, store_snapshot
@@ -83,6 +84,7 @@ class BooksProcess:
         limits: Limits | None = None,
     ) -> None:
         self.machine = machine
+        self.reconciler = Reconciler(machine, lambda: writer.seq)
         self._writer = writer
         self._reader = reader
         self._ports = ports
@@ -104,6 +106,8 @@ class BooksProcess:
         self._months_until = 0
         self._snapshot_seq = machine.seq
         self._stopping = self._stopped = False
+        self.epoch = writer.epoch
+        self.ended = asyncio.Event()  # set by whoever runs it
 
     # -- from outside
 
@@ -123,16 +127,22 @@ class BooksProcess:
 
     def tell(self, given: LedgerInput) -> None:
         """Take an input that nobody waits for: what a venue, the feed or the books' own checks say."""
+        if self._stopped:
+            return
         self._driver.command(self._stamped(given))
         self._woken()
 
     def quote(self, symbol: str, bid: float, ask: float, bid_size: float, ask_size: float) -> None:
         """Take a best bid and ask."""
+        if self._stopped:
+            return
         self._driver.quote(symbol, self._now(), bid, ask, bid_size, ask_size)
         self._woken()
 
     def mark(self, symbol: str, mark: float) -> None:
         """Take a mark."""
+        if self._stopped:
+            return
         self._driver.mark(symbol, self._now(), mark)
         self._woken()
 
@@ -152,7 +162,7 @@ class BooksProcess:
             self._clock.cancel(self._timer)
             handling.cancel()
             await asyncio.gather(handling, return_exceptions=True)
-            await self._stop(committing)
+            await self._stop(committing, in_order=handling.cancelled())
         for task in (handling, committing):
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
@@ -217,6 +227,7 @@ class BooksProcess:
             answer = answer_to(command.asked, machine.seq, events)
         except InvalidInput as error:
             answer = invalid(str(error))
+            self._driver.command(CommandInvalid(given.ts, request.hex(), answer.detail))
         finally:
             machine.idempotency_key = None
         if isinstance(given, ConfigChanged) and machine.seq > before:
@@ -269,6 +280,7 @@ class BooksProcess:
             await self._work.wait()
             self._work.clear()
             await self._commit()
+        await self._commit()  # what was handled during the last one
 
     async def _commit(self) -> None:
         """Write what was handled, then let it out."""
@@ -277,9 +289,12 @@ class BooksProcess:
             return
         batch, after = machine.take_batch(), self._next
         self._next = _Commit()
+        wrong = self.reconciler.committing(batch)
         self._room.set()
         seq, link, now = machine.seq, machine.link, machine.now
         snapshot = self._snapshot_due()
+        for done in wrong:
+            self.tell(done)
         try:
             if now >= self._months_until:
                 self._months_until = now + DAY_NS
@@ -287,6 +302,7 @@ class BooksProcess:
             await self._writer.commit(batch, seq, link)
         except BaseException:
             self._next.answers += after.answers  # to be told that nobody knows
+            self._next.known += after.known
             raise
         for known in after.known:
             known.done.set_result(None)
@@ -312,17 +328,18 @@ class BooksProcess:
 
     # -- ends
 
-    async def _stop(self, committing: "asyncio.Task[None]") -> None:
+    async def _stop(self, committing: "asyncio.Task[None]", in_order: bool) -> None:
         """Let the commit on its way and what was handled since be done; what still queues is not taken.
 
-        A commit is never broken off: its outcome would not be known.
+        A commit is never broken off: its outcome would not be known. Where handling did not end ``in_order``
+        the state may be half of an input's: it must not become a snapshot.
         """
         self._stopped = True
         self._stopping = True
         self._work.set()
         await asyncio.wait({committing})
         self._tell_unknown(committing.exception() or "the books are stopping")
-        if committing.exception() is None and self._snapshot_seq != self.machine.seq:
+        if in_order and committing.exception() is None and self._snapshot_seq != self.machine.seq:
             await store_snapshot(self._writer.connection, Snapshot.of(self.machine))
 
     def _tell_unknown(self, why: object) -> None:
@@ -332,6 +349,8 @@ class BooksProcess:
         waiting = [each.answered for each in self._in_hand] + [each for each, _ in self._next.answers]
         for answered in waiting:
             _set_error(answered, NotAnswered(f"{why}; ask again with the same key"))
+        for known in self._next.known:  # whoever asked the same meanwhile waits for these
+            known.done.cancel()
 
 
 class _Outbox:

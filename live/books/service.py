@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from live.books.chores import Chores
 from live.books.clock import Clock, WallClock
 from live.books.process import BooksProcess, Limits
 from live.ledger.book_options import BookOptions
@@ -20,6 +21,9 @@ from strategies.driver import VenuePort
 
 _LOCK = 0x626F6F6B73  # of the advisory lock that the writer holds: "books"
 _NEVER_WRITTEN = -1
+_END_THE_HOLDER = """select pg_terminate_backend(pid) from pg_locks
+    where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())
+    and classid = $1 and objid = $2 and objsubid = 1 and granted"""
 
 
 @asynccontextmanager
@@ -31,17 +35,20 @@ async def open_books(
     clock: Clock | None = None,
     limits: Limits | None = None,
     take_over: bool = False,
+    ours: int | None = None,
     progress: Callable[[int, int], None] = lambda _, __: None,
 ) -> AsyncIterator[BooksProcess]:
     """Run the books on a migrated database for as long as the block lasts; leaving it commits what was handled.
 
     ``options`` open new books; books that exist are as their journal says. While another process writes them
-    this raises InvalidInput, unless ``take_over`` ends that one's right to. What ends the process early, such
-    as CommitFailed, is raised at the end of the block; commands raise NotAnswered meanwhile.
+    this raises InvalidInput, unless ``take_over`` ends that one's right to, or its epoch is ``ours``: a
+    connection of this program's that the server does not know to be dead. What ends the process early, such
+    as CommitFailed, sets its ``ended`` and is raised at the end of the block; commands raise NotAnswered
+    meanwhile.
     """
     clock = clock or WallClock()
     async with _connection(dsn) as writing, _connection(dsn) as reading:
-        await _keep_others_out(writing, take_over)
+        await _keep_others_out(writing, take_over, ours)
         writer = await Writer.claim(writing, f"{socket.gethostname()} pid {os.getpid()}")
         if writer.seq == _NEVER_WRITTEN:
             machine = Machine(options, clock.now_ns())
@@ -49,13 +56,19 @@ async def open_books(
             machine = await recover(reading, writer.seq, progress)
         process = BooksProcess(machine, writer, reading, ports, clock, limits)
         running = asyncio.create_task(process.run())
+        running.add_done_callback(lambda _: process.ended.set())
+        chores = asyncio.create_task(Chores(process, lambda: _connection(dsn), clock).run())
+        chores.add_done_callback(lambda _: running.cancel())  # books that nobody reconciles must not go on
         try:
             yield process
         finally:
+            chores.cancel()
+            await asyncio.wait({chores})
             running.cancel()
             await asyncio.wait({running})
-        if not running.cancelled() and (error := running.exception()) is not None:
-            raise error
+        for task in (running, chores):
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
 
 
 @asynccontextmanager
@@ -67,11 +80,15 @@ async def _connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
         connection.terminate()  # in order or not: nothing is left to be said, and a dead server must not hold us
 
 
-async def _keep_others_out(connection: asyncpg.Connection, take_over: bool) -> None:
+async def _keep_others_out(connection: asyncpg.Connection, take_over: bool, ours: int | None) -> None:
     """Take the lock that tells a second process early; the epoch is what keeps its commits out."""
     if await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK) or take_over:
         return
-    found = await connection.fetchrow("select holder, since from books_writer")
+    found = await connection.fetchrow("select holder, since, epoch from books_writer")
+    if found["epoch"] == ours:
+        await connection.execute(_END_THE_HOLDER, _LOCK >> 32, _LOCK & 0xFFFFFFFF)
+        await connection.execute("select pg_advisory_lock($1)", _LOCK)
+        return
     raise InvalidInput(
         f"the books are being written by {found['holder']} since {found['since']:%Y-%m-%d %H:%M:%S} UTC; "
         "stop that process, or take over"
