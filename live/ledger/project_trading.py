@@ -15,6 +15,7 @@ from live.ledger.rows import (
 )
 from risk.book import Book
 from risk.events import (
+    FillAction,
     FundingAccrued,
     FundingSettled,
     MarginChanged,
@@ -165,6 +166,8 @@ class TradingProjection:
             )
         )
         self._opened_by[event.position_id] = event.order_id
+        if event.action == FillAction.LIQUIDATION:
+            self._liquidated.add(event.position_id)
         change = self._change(event.order_id)
         if change is not None:
             change.filled += event.size
@@ -183,10 +186,8 @@ class TradingProjection:
         self._positions[event.position_id] = None
 
     def liquidated(self, batch: Batch, seq: int, event: PositionLiquidated) -> None:
-        """Add a liquidation."""
+        """Add a liquidation; one at the venue is told of when its order ends, after the position is gone."""
         self.state.liquidations += 1
-        self._positions[event.position_id] = None
-        self._liquidated.add(event.position_id)
         batch.append(
             LiquidationRow(
                 self.state.liquidations,
