@@ -42,6 +42,11 @@ class _SymbolState:
         """Say whether a row is held, or an order is under way or to be tried again."""
         return bool(self.tier) or self.cloid is not None or self.retry_ns is not None
 
+    @property
+    def is_pending(self) -> bool:
+        """Say whether a change of size, an order under way or a retry is still to be dealt with."""
+        return not (self.first_change_ns is None and self.cloid is None and self.retry_ns is None)
+
     def settle(self) -> None:
         self.first_change_ns = self.retry_ns = None
         self.failures = 0
@@ -122,6 +127,9 @@ class Hedger:
             newly_short = is_short and not state.uncovered
             state.uncovered = is_short
             ratio = hedge_ratio(state.tier, self.risk)
+            if not (ratio or line.hedge_size or state.is_pending):
+                self._wake(symbol, None)  # nothing stands, nothing is wanted: most symbols, most of the time
+                continue
             target = _ZERO
             if ratio:
                 size = allocation.covered[symbol] / line.mark if is_short else ratio * abs(line.net_size)
@@ -221,7 +229,7 @@ class Hedger:
             state = self._symbols[symbol] = _SymbolState()
         exposure = abs(line.net_size) * line.mark
         state.tier = hedge_tier(exposure, state.tier, self.risk)
-        return hedge_ratio(state.tier, self.risk) * exposure
+        return hedge_ratio(state.tier, self.risk) * exposure if state.tier else _ZERO
 
     def _order_size(
         self, ts: int, symbol: str, line: HedgeLine, target: Decimal, budget: Decimal, may_increase: bool

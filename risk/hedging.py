@@ -61,6 +61,8 @@ def hedge_tier(exposure_abs: Decimal, current_tier: int, risk: RiskConfig) -> in
     Upwards a row is entered at its lower edge; downwards it is left at ``hedge_tier_release`` of that edge.
     """
     tiers = risk.hedge_tiers
+    if not current_tier and (not tiers or exposure_abs < tiers[0].lower):
+        return 0
     reached = 0
     for tier in tiers:
         if exposure_abs >= tier.lower:
