@@ -57,7 +57,10 @@ def _is_sound(view: SymbolView, now: int) -> bool:
         and _LEAST < bids[0][1] < _MOST
         and _LEAST < asks[0][1] < _MOST
         and view.seen_ns <= now
-        and all(_LEAST < price < _MOST and _LEAST < size < _MOST for price, size in bids[1:] + asks[1:])
+        and (
+            len(bids) == len(asks) == 1
+            or all(_LEAST < price < _MOST and _LEAST < size < _MOST for price, size in bids[1:] + asks[1:])
+        )
     )
 
 
