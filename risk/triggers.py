@@ -34,12 +34,15 @@ class Side[Id: int | str]:
         """File a trigger, in place of the one its owner had."""
         key = self.sign * price
         entry = (-math.nextafter(key + _KEY_NUDGE * abs(key) - self.drift, math.inf), owner)
-        self._live[owner] = entry
-        heappush(self._heap, entry)
-        if len(self._heap) > 2 * len(self._live) + 16:
-            self._heap = list(self._live.values())
-            heapify(self._heap)
-        self._find_nearest()
+        heap, live = self._heap, self._live
+        was_nearest = bool(heap) and live.get(owner) is heap[0]
+        live[owner] = entry
+        heappush(heap, entry)
+        if len(heap) > 2 * len(live) + 16:
+            self._heap = heap = list(live.values())
+            heapify(heap)
+        if was_nearest or heap[0] is entry:
+            self._find_nearest()
 
     def remove(self, owner: Id) -> None:
         """Drop the trigger of an owner that has one."""
