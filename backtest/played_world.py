@@ -26,6 +26,7 @@ from strategies.flow_types import UserTransfer
 
 OPERATOR = "simulated-operator"
 _UNDER_WATER = {f"{account}_UNDER_WATER": account for account in HlAccount}
+_ANSWERED = frozenset((GuardChanged, AlertRaised))
 
 
 class FundingSettlement(NamedTuple):
@@ -83,6 +84,8 @@ class PlayedWorld:
 
     def watch(self, events: tuple[Event, ...]) -> None:
         """Answer events: take an account over, once, when it is under water; have a symbol's halt lifted."""
+        if _ANSWERED.isdisjoint(map(type, events)):
+            return
         for event in events:
             if isinstance(event, GuardChanged) and event.guard == "HL_HALT" and event.symbol:
                 if event.state == "OPEN":

@@ -11,6 +11,7 @@ from risk.market import SymbolView
 from risk.watch import MarketWatch
 
 Sink = Callable[[tuple[Event, ...]], None]
+_REQUESTS = frozenset((VenueOrderRequested, VenueCancelRequested))
 
 
 class VenuePort(Protocol):
@@ -119,6 +120,8 @@ class CoreDriver:
         return events
 
     def _carry_out(self, events: tuple[Event, ...]) -> None:
+        if _REQUESTS.isdisjoint(map(type, events)):
+            return
         for event in events:
             if isinstance(event, VenueOrderRequested):
                 self._ports[event.account].send(event)
