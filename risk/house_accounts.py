@@ -19,7 +19,6 @@ from risk.ledger import (
     move,
 )
 from risk.numbers import round_money
-from risk.scan import CrossLeg
 from risk.state import Purpose, VenueOrder
 
 _INFINITE = Decimal("Infinity")
@@ -81,7 +80,7 @@ def _loss_room(core: Core, unrealised: Decimal) -> Decimal:
 def _file(core: Core, account: HlAccount, slack: Decimal, room: Decimal, step: Decimal) -> None:
     steps = float(step)
     legs = [
-        CrossLeg(s.spec.symbol, size, abs(size), s.mark_float, steps * s.spec.tiers.max_rate)
+        (s.spec.symbol, size, abs(size), s.mark_float, steps * s.spec.tiers.max_rate)
         for s, size in core.held_on(account)
     ]
     # A loss limit already passed no longer needs watching: only the ratio can get worse.
