@@ -197,6 +197,13 @@ def test_the_padding_can_stand_for_nothing_but_itself() -> None:
     assert not holds(proof, root, 15)
 
 
+def test_a_tree_of_fewer_users_than_it_claims_is_refused() -> None:
+    made = publication([Leaf(f"user-{i}", 5, bytes([i]) * 32) for i in range(2)])
+    proof = made.proof("user-0") | {"users": 4}
+    root = verify_inclusion.hash_root(*made.tree.top, 4, proof["seq"], proof["time_us"])
+    assert not holds(proof, root, 10)
+
+
 # -- the tree's own limits
 
 
