@@ -62,9 +62,8 @@ async def open_books(
         try:
             yield process
         finally:
-            chores.cancel()
+            chores.cancel()  # and with them ``running``, once: a second time would break off its last commit
             await asyncio.wait({chores})
-            running.cancel()
             await asyncio.wait({running})
         for task in (running, chores):
             if not task.cancelled() and (error := task.exception()) is not None:
