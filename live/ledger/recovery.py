@@ -8,8 +8,8 @@ from typing import Any
 import asyncpg
 
 from live.ledger.codec import decode
-from live.ledger.hashing import link
-from live.ledger.inputs import LedgerInput
+from live.ledger.hashing import GENESIS, link
+from live.ledger.inputs import BooksOpened, LedgerInput
 from live.ledger.machine import Machine
 from live.ledger.rows import HouseAccountRow
 from live.ledger.snapshots import Snapshot, version
@@ -103,11 +103,13 @@ async def _genesis(connection: asyncpg.Connection) -> Machine:
 
 def open_again(row: Any) -> Machine:
     """Open the books as the journal's first row says; raise BooksBroken when it does not open them."""
-    opened, _ = decode(row["kind"], row["body"])
-    machine = Machine(opened.options, opened.ts)  # type: ignore[union-attr]
-    if machine.link != row["link"]:
-        raise BooksBroken("input 0 of the journal does not have the link it must have")
-    return machine
+    linked = link(GENESIS, 0, row["ts"], row["kind"], row["idempotency_key"] or "", row["body"])
+    opened, _ = decode(row["kind"], row["body"]) if linked == row["link"] else (None, ())
+    if isinstance(opened, BooksOpened):
+        machine = Machine(opened.options, opened.ts)
+        if machine.link == linked:
+            return machine
+    raise BooksBroken("input 0 of the journal does not open the books with the link it has")
 
 
 async def _inputs(connection: asyncpg.Connection, after: int) -> AsyncIterator[Any]:
