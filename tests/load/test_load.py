@@ -1,0 +1,41 @@
+"""Bounded load without a fault: every command gets its answer, of every kind, and the books are right."""
+
+import asyncio
+from collections import Counter
+
+import psycopg
+
+from tests.load.harness import harness
+from tests.live.books import database
+from tests.postgres import postgres
+
+__all__ = ["database", "postgres"]
+
+
+def test_books_under_load_answer_all_and_stay_right(database, tmp_path):
+    async def scenario():
+        async with harness(database, tmp_path) as load:
+            books = await load.start()
+            async with load.load():
+                await load.answered(3_000)
+            standing = await books.stop()
+            assert books.said == ""
+            await load.check(standing)
+            return load.record
+
+    record = asyncio.run(scenario())
+    statuses = Counter((each.kind, each.answer.status) for each in record.acknowledged.values())
+    assert statuses["OrderSubmitted", "DONE"] > 1_000
+    assert statuses["OrderSubmitted", "REFUSED"]
+    assert statuses["OrderSubmitted", "INVALID"]
+    assert statuses["WithdrawalProcessed", "DONE"]
+    with psycopg.connect(database) as connection:
+        for sql in (
+            "select count(*) from liquidations",
+            "select count(*) from funding_settlements",
+            "select count(*) from fills where source = 'HYPERLIQUID'",
+            "select count(*) from hedge_positions",
+            "select count(*) from orders where status = 'CANCELLED'",
+        ):
+            (count,) = connection.execute(sql).fetchone() or (0,)
+            assert count, sql
