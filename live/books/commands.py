@@ -2,6 +2,7 @@
 
 from copy import replace
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
@@ -110,13 +111,12 @@ class KeyReused(HybridPerpsError):
 
 def request_digest(asked: Asked) -> bytes:
     """Return a hash of what is asked, whenever it is: also of a command that has its time and its id."""
-    match asked:
-        case OrderSubmitted():
-            bare = replace(asked, ts=0, order_id="")
-        case WithdrawalRequested():
-            bare = replace(asked, ts=0, withdrawal_id="")
-        case _:
-            bare = replace(asked, ts=0)
+    given_by_books: dict[str, Any] = {"ts": 0}
+    if isinstance(asked, OrderSubmitted):
+        given_by_books["order_id"] = ""
+    elif isinstance(asked, WithdrawalRequested):
+        given_by_books["withdrawal_id"] = ""
+    bare: Any = replace(asked, **given_by_books)
     return sha256(f"{type(asked).__name__} {encode(bare)}".encode()).digest()
 
 

@@ -57,13 +57,17 @@ class _Commit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bound the queue, a lookup of keys, a batch, what is remembered of answers, and the way to a snapshot."""
+    """Bound the queue, a lookup of keys, a batch, what is remembered of answers, and the way to a snapshot.
+
+    A database that takes longer than ``patience_s`` over a commit or a lookup counts as lost.
+    """
 
     queue: int = 20_000
     lookup: int = 256
     batch: int = 512
     remembered: int = 20_000  # more than can be between a lookup and its use
     snapshot_every: int = 50_000
+    patience_s: float = 20.0
 
 
 class BooksProcess:
@@ -190,7 +194,7 @@ class BooksProcess:
             return {}
         sql = "select key, request, answer from idempotency_keys where key = any($1)"
         try:
-            rows = await self._reader.fetch(sql, unknown)
+            rows = await self._reader.fetch(sql, unknown, timeout=self._limits.patience_s)
         except LOST as error:
             raise DatabaseLost(f"the database was lost: {error or type(error).__name__}") from error
         return {row["key"]: (row["request"], row["answer"]) for row in rows}
@@ -227,7 +231,7 @@ class BooksProcess:
             answer = answer_to(command.asked, machine.seq, events)
         except InvalidInput as error:
             answer = invalid(str(error))
-            self._driver.command(CommandInvalid(given.ts, request.hex(), answer.detail))
+            self._driver.command(CommandInvalid(given.ts, request.hex(), answer.detail))  # type: ignore[arg-type]
         finally:
             machine.idempotency_key = None
         if isinstance(given, ConfigChanged) and machine.seq > before:

@@ -77,4 +77,3 @@ def _check_liabilities(connection: psycopg.Connection[Any], quick: bool, finding
         ) as placed left join liability_roots on id = root_id where place <> wanted or id is null limit 100""",
     ):
         findings.add("liability_leaves", f"{number}, place {place}", "does not belong there")
-

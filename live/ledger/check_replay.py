@@ -67,7 +67,9 @@ def check_replay(
         findings.add("book_snapshots", "the latest", str(error))
         machine = None
     try:
-        replay = _Replay(connection, machine or _from_the_beginning(connection), findings, is_whole=machine is None)
+        replay = _Replay(
+            connection, machine or _from_the_beginning(connection), findings, is_whole=machine is None
+        )
     except BooksBroken as error:
         findings.add("input_journal", "input 0", str(error))
         return 0
@@ -85,7 +87,11 @@ def _from_snapshot(connection: psycopg.Connection[Any]) -> Machine | None:
 
 
 def _from_the_beginning(connection: psycopg.Connection[Any]) -> Machine:
-    row = connection.cursor(row_factory=dict_row).execute("select * from input_journal where seq = 0").fetchone()
+    row = (
+        connection.cursor(row_factory=dict_row)
+        .execute("select * from input_journal where seq = 0")
+        .fetchone()
+    )
     if row is None:
         raise BooksBroken("the journal has no input 0, which opened the books")
     return open_again(row)
@@ -105,9 +111,15 @@ class _Replay:
         self._findings = findings
         self._is_whole = is_whole
         self._inputs_before = 0 if is_whole else machine.seq + 1
-        self._config: dict[type, dict[Any, Any]] = {HouseAccountRow: {}, RoutingConfigRow: {}, RiskConfigRow: {}}
+        self._config: dict[type, dict[Any, Any]] = {
+            HouseAccountRow: {},
+            RoutingConfigRow: {},
+            RiskConfigRow: {},
+        }
         self._snapshots = _snapshots(connection)
-        begun: dict[str, dict[Any, Any]] = {} if is_whole else {table: rows for table, _, rows in state_rows(machine)}
+        begun: dict[str, dict[Any, Any]] = (
+            {} if is_whole else {table: rows for table, _, rows in state_rows(machine)}
+        )
         self._tables = {
             kind: Ordered(
                 connection, kind, findings, self._after(TABLES[kind]), begun.get(TABLES[kind], {}).values()
@@ -144,7 +156,9 @@ class _Replay:
                         progress("inputs replayed", machine.seq - first, last - first)
             self._compare_made()
         except BooksBroken as error:
-            self._findings.add("input_journal", f"input {machine.seq + 1}", f"{error}; the rest was not replayed")
+            self._findings.add(
+                "input_journal", f"input {machine.seq + 1}", f"{error}; the rest was not replayed"
+            )
             self._close()
             return machine.seq + 1 - self._inputs_before
         if (machine.seq, machine.link) != (last, link):
@@ -197,8 +211,8 @@ class _Replay:
         for table in self._tables.values():
             table.finish()
         state = {table: rows for table, _, rows in state_rows(self._machine)}
-        for kind in (UserRow, WalletRow):
-            compare_whole(self._connection, kind, state[TABLES[kind]], self._findings)
+        compare_whole(self._connection, UserRow, state["users"], self._findings)
+        compare_whole(self._connection, WalletRow, state["wallets"], self._findings)
         for kind, rows in self._config.items():
             compare_whole(self._connection, kind, rows, self._findings, is_all=self._is_whole)
         for seq in self._snapshots:
@@ -223,11 +237,17 @@ def _answer(key: str, seq: int, given: Any, events: tuple[Event, ...]) -> Idempo
 
 def _kept_since_ns(connection: psycopg.Connection[Any]) -> int:
     """Return from when on the answers to commands must be there; a minute is left for clocks to differ."""
-    row = connection.cursor(row_factory=tuple_row).execute("select extract(epoch from now())::bigint").fetchone()
+    row = (
+        connection.cursor(row_factory=tuple_row)
+        .execute("select extract(epoch from now())::bigint")
+        .fetchone()
+    )
     assert row is not None
     return row[0] * SECOND_NS - DAY_NS + MINUTE_NS
 
 
 def _snapshots(connection: psycopg.Connection[Any]) -> dict[int, Any]:
-    rows = connection.cursor(row_factory=dict_row).execute("select seq, ts, version, link, digest from book_snapshots")
+    rows = connection.cursor(row_factory=dict_row).execute(
+        "select seq, ts, version, link, digest from book_snapshots"
+    )
     return {row["seq"]: row for row in rows}

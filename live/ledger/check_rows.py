@@ -42,7 +42,7 @@ LASTING: dict[type, tuple[str, ...]] = {kind: ("id",) for kind in APPENDED if ki
 LASTING |= {IdempotencyRow: ("seq", "key"), AuditRow: ("seq",)}
 
 # How long a decision took cannot be replayed; the digest, which covers it, is for `audit verify`.
-_NOT_MADE = {RoutingRecordRow: {"latency_ns", "digest"}}
+_NOT_MADE: dict[type, set[str]] = {RoutingRecordRow: {"latency_ns", "digest"}}
 
 
 class Shape(NamedTuple):

@@ -9,8 +9,23 @@ from psycopg.rows import tuple_row
 from live.ledger.findings import KEPT_PER_TABLE, Findings
 
 _GAPLESS = (
-    *("journal", "balance_logs", "positions", "fills", "liquidations", "funding_settlements", "deviation_logs"),
-    *("hedge_positions", "routing_records", "routing_mode_logs", "reconciliation_logs", "alerts", "book_events"),
+    *(
+        "journal",
+        "balance_logs",
+        "positions",
+        "fills",
+        "liquidations",
+        "funding_settlements",
+        "deviation_logs",
+    ),
+    *(
+        "hedge_positions",
+        "routing_records",
+        "routing_mode_logs",
+        "reconciliation_logs",
+        "alerts",
+        "book_events",
+    ),
     *("audit_log", "liability_roots"),
 )
 _OF_A_USER = (

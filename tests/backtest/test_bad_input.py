@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from backtest import cli
+import hybrid_perps as cli
 from backtest.results import summarise, write_result
 from data.flow import FLOW_ORDERS, FLOW_TRANSFERS
 from data.synthetic.dataset import DEFAULT_START_NS
@@ -20,7 +20,7 @@ SMALL = ("--set", "data.hours=1", "--set", 'data.symbols=["BTC"]', "--set", "flo
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    status = cli._run([str(argument) for argument in arguments])
+    status = cli.run([str(argument) for argument in arguments])
     out, err = capsys.readouterr()
     assert (status, out) == (2, "")
     assert err.startswith("error: ")
@@ -170,5 +170,5 @@ def test_a_bad_row_of_a_flow_given_by_its_path_is_named(capsys, tmp_path: Path, 
 def test_a_good_flow_given_by_its_path_runs(capsys, tmp_path: Path) -> None:
     folder = write_flow_as_it_is(tmp_path / "flow", {}, {"leverage": 10})
     arguments = ("--set", f"flow.source={folder}", "--out", str(tmp_path / "out"), "--json")
-    assert cli._run(["backtest", "synthetic-calm", *SMALL, *arguments]) == 0
+    assert cli.run(["backtest", "synthetic-calm", *SMALL, *arguments]) == 0
     assert json.loads(capsys.readouterr().out)["extra"]["order_outcomes"] == {"FILLED_INTERNAL": 2}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backtest import cli
+import hybrid_perps as cli
 from risk.margin import account_summary
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "hyperliquid" / "2026-01-mixed-sixteen-positions.json"

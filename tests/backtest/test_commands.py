@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from backtest import cli
+import hybrid_perps as cli
 from backtest.report.series import MOST_POINTS, thin
 from backtest.results import summarise, write_result
 from backtest.scenario import load_scenario, ready_scenarios
@@ -25,7 +25,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    status = cli._run([str(argument) for argument in arguments])
+    status = cli.run([str(argument) for argument in arguments])
     return status, *capsys.readouterr()
 
 

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from backtest.cli import main
 from data.dataset import open_dataset
 from data.import_files import ImportOptions, import_files
+from hybrid_perps import main
 from risk.errors import InvalidInput
 from tests.data.test_import_files import user_fills
 

@@ -4,8 +4,8 @@ import zipfile
 
 import pytest
 
-from backtest.cli import _run
 from data.import_files import ImportOptions, import_files
+from hybrid_perps import run
 from risk.errors import InvalidInput
 
 MINUTE_MS = 60_000
@@ -125,14 +125,14 @@ def test_fills_alone_bring_their_own_prices_and_spot_is_accounted_for(tmp_path):
 def test_the_commands_import_list_and_check(tmp_path, capsys):
     path = str(klines(tmp_path, "BTCUSDT-1m-2024-08-05.zip", 0, 3))
     catalog = ["--catalog", str(tmp_path / "catalog")]
-    assert _run(["data", "import", path, "--into", "mine", *catalog]) == 0
+    assert run(["data", "import", path, "--into", "mine", *catalog]) == 0
     capsys.readouterr()
-    assert _run(["data", "list", "--json", *catalog]) == 0
+    assert run(["data", "list", "--json", *catalog]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [(e["dataset"], e["kind"], e["symbol"], e["rows"]) for e in listed] == [
         ("mine", "quotes", "BTC", 12), ("mine", "marks", "BTC", 12),
     ]  # fmt: skip
-    assert _run(["data", "check", "mine", path, "--json", *catalog]) == 0
+    assert run(["data", "check", "mine", path, "--json", *catalog]) == 0
     assert [report["kind"] for report in json.loads(capsys.readouterr().out)] == ["marks", "quotes", "bars"]
 
 
@@ -154,7 +154,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, capsys, monkeypatch,
     monkeypatch.chdir(tmp_path)
     klines(tmp_path, "BTCUSDT-1m-2024-08-05.zip", 0, 3)
     (tmp_path / "broken.zip").write_bytes(b"not a zip")
-    assert _run(["data", *arguments, "--catalog", "catalog"]) == 2
+    assert run(["data", *arguments, "--catalog", "catalog"]) == 2
     error = capsys.readouterr().err.strip()
     assert message in error
     assert len(error.splitlines()) == 1

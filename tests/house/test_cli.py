@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 import typer
 
-from backtest import cli
+import hybrid_perps as cli
 from risk.errors import HybridPerpsError, InvalidInput
 
 HEAVY = ("nautilus_trader", "pandas", "pyarrow", "plotly", "duckdb", "httpx", "pydantic", "numpy")
@@ -38,8 +38,12 @@ def raise_error(error: BaseException) -> Callable[..., None]:
 def test_help_names_every_command_and_shows_an_example(monkeypatch, capsys):
     assert run(monkeypatch, "--help") == 0
     shown = capsys.readouterr().out
-    names = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
-    assert {"margin", "data"} <= set(names)
+    joined = [group.typer_instance for group in cli.app.registered_groups]
+    names = [
+        command.name or command.callback.__name__ for app in joined for command in app.registered_commands
+    ]
+    names += [group.name for app in joined for group in app.registered_groups]
+    assert {"margin", "data", "scenario", "ledger", "audit"} <= set(names)
     assert [name for name in names if f" {name} " not in shown] == []
     assert "Example: hybrid-perps" in shown
 
@@ -142,12 +146,12 @@ def test_a_sub_app_answers_help_itself(monkeypatch, capsys):
 
 
 def test_starting_imports_nothing_heavy():
-    code = f"import sys, backtest.cli; print([m for m in {HEAVY} if m in sys.modules])"
+    code = f"import sys, hybrid_perps; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
 def test_a_reader_that_leaves_early_is_no_crash():
-    pipe = f"{sys.executable} -c 'from backtest.cli import main; main()' --help | head -c 1"
+    pipe = f"{sys.executable} -c 'from hybrid_perps import main; main()' --help | head -c 1"
     done = subprocess.run(["sh", "-c", pipe], capture_output=True, text=True, check=True)
     assert done.stderr == ""

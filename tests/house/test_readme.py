@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 def named_modules() -> set[str]:
     return set(
         re.findall(
-            r"`((?:risk|strategies|venues|data|backtest)/[\w/]+\.py)`", (ROOT / "README.md").read_text()
+            r"`((?:risk|strategies|venues|data|backtest|live)/[\w/]+\.py)`", (ROOT / "README.md").read_text()
         )
     )
 
@@ -25,5 +25,5 @@ def test_every_module_of_the_core_is_on_the_map() -> None:
 
 def test_every_command_shown_is_one_the_command_line_has() -> None:
     shown = set(re.findall(r"^\./run (\w+)", (ROOT / "README.md").read_text(), re.M)) - {"test"}
-    source = (ROOT / "backtest/cli.py").read_text()
+    source = (ROOT / "backtest/cli.py").read_text() + (ROOT / "live/cli.py").read_text()
     assert {name for name in shown if not re.search(rf"\b{name}\b", source)} == set()

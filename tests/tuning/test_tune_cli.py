@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from backtest.cli import main
+from hybrid_perps import main
 
 PROGRAM = Path(sys.executable).with_name("hybrid-perps")
 TINY = """

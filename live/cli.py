@@ -1,0 +1,118 @@
+"""The live shell's part of the command line. Every command loads its own module when it is called."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False)
+ledger_app = typer.Typer(
+    help="Check the books, and print what an accountant asks of them.", no_args_is_help=True
+)
+audit_app = typer.Typer(help="Verify the audit log and the other chains.", no_args_is_help=True)
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(audit_app, name="audit")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, not a table.")]
+
+_DATABASE = "The database is the one DATABASE_URL names, else our own in HYBRID_PERPS_HOME."
+
+
+@app.command(
+    epilog="Example: hybrid-perps books --synthetic\n\n"
+    "Example: BUS_URL=redis://127.0.0.1:6379 DATABASE_URL=postgresql://books@db/books hybrid-perps books"
+)
+def books(
+    synthetic: Annotated[
+        bool,
+        typer.Option("--synthetic", help="Drive quotes and marks from a synthetic market, in real time."),
+    ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="End another process's right to write these books.")
+    ] = False,
+) -> None:
+    """Run the books until Ctrl-C."""
+    from live.cli_books import books_command
+
+    books_command(synthetic, take_over)
+
+
+@ledger_app.command(epilog=f"{_DATABASE}\n\nExample: hybrid-perps ledger check --quick --json")
+def check(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Replay from the latest snapshot, not from the beginning.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Check that the books hold: all invariants, and every row against a replay of the inputs.
+
+    It only reads, at one instant, also while a process writes the books. Exit code 1 says that something is wrong.
+    """
+    from live.cli_ledger import check_command
+
+    check_command(quick, json)
+
+
+@ledger_app.command(
+    epilog="Example: hybrid-perps ledger statement alice --from 2026-03-01 --to 2026-04-01\n\n"
+    "Example: hybrid-perps ledger statement alice --json"
+)
+def statement(
+    user: Annotated[str, typer.Argument(help="The user's id.")],
+    begin: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="First moment, such as 2026-03-01; UTC.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="The moment after the last; UTC.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Print a user's statement: opening balance, movements, closing balance, and what stands open now."""
+    from live.cli_ledger import statement_command
+
+    statement_command(user, begin, end, json)
+
+
+@ledger_app.command("trial-balance", epilog="Example: hybrid-perps ledger trial-balance")
+def trial_balance(json: Json = False) -> None:
+    """Print the trial balance: every account's balance as debit or credit. Exit code 1 if they differ."""
+    from live.cli_ledger import trial_balance_command
+
+    trial_balance_command(json)
+
+
+@ledger_app.command(
+    epilog="Example: hybrid-perps ledger liabilities\n\n"
+    "Example: hybrid-perps ledger liabilities --proof alice --out alice.json"
+)
+def liabilities(
+    proof: Annotated[
+        str | None,
+        typer.Option(metavar="USER", help="Publish nothing; give this user's proof under the latest root."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The file for the proof; else it is printed.")] = None,
+    json: Json = False,
+) -> None:
+    """Publish what users are owed as the root of a Merkle-sum tree, or prove to a user that they are in it."""
+    from live.cli_ledger import liabilities_command
+
+    liabilities_command(proof, out, json)
+
+
+@audit_app.command(
+    epilog="Example: hybrid-perps audit verify\n\nExample: hybrid-perps audit verify --head 4711:9f86d0...0a08"
+)
+def verify(
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="ID:HEX", help="The audit log's head as an earlier verification printed it."),
+    ] = None,
+    journal_head: Annotated[
+        str | None, typer.Option(metavar="SEQ:HEX", help="The same of the input journal.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Verify every link of the audit log and the input journal. Exit code 1 names the first broken ones."""
+    from live.cli_ledger import verify_command
+
+    verify_command(head, journal_head, json)
