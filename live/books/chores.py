@@ -42,16 +42,18 @@ class Chores:
         self._chores = [
             _Chore(self._reconcile, HOUR_NS, next_multiple(HOUR_NS, now)),
             _Chore(self._forget_keys, MINUTE_NS, next_multiple(MINUTE_NS, now)),
-            _Chore(self._prepare_months, DAY_NS, now),
+            _Chore(self._prepare_months, DAY_NS, next_multiple(MINUTE_NS, now)),
         ]
 
     async def run(self) -> None:
         """Work until cancelled."""
         try:
             while True:
-                self._clock.call_at(min(chore.due_ns for chore in self._chores), self._rung.set)
-                await self._rung.wait()
-                self._rung.clear()
+                due_ns = min(chore.due_ns for chore in self._chores)
+                if due_ns > self._clock.now_ns():  # time may have passed it while we worked
+                    self._clock.call_at(due_ns, self._rung.set)
+                    await self._rung.wait()
+                    self._rung.clear()
                 await self._do_what_is_due()
         finally:
             self._clock.cancel(self._rung.set)
