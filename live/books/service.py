@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import asyncpg
 
@@ -47,8 +47,14 @@ async def open_books(
     meanwhile.
     """
     clock = clock or WallClock()
-    async with _connection(dsn) as writing, _connection(dsn) as reading:
-        await _keep_others_out(writing, take_over, ours)
+    limits = limits or Limits()
+    async with (
+        _connection(dsn, limits.patience_s) as writing,
+        _connection(dsn) as reading,
+        AsyncExitStack() as more,
+    ):
+        if not await _keep_others_out(writing, take_over, ours):
+            await more.enter_async_context(_in_line(dsn))
         writer = await Writer.claim(writing, f"{socket.gethostname()} pid {os.getpid()}")
         if writer.seq == _NEVER_WRITTEN:
             machine = Machine(options, clock.now_ns())
@@ -71,24 +77,41 @@ async def open_books(
 
 
 @asynccontextmanager
-async def _connection(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(dsn)
+async def _connection(dsn: str, patience_s: float | None = None) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(dsn, command_timeout=patience_s)
     try:
         yield connection
     finally:
         connection.terminate()  # in order or not: nothing is left to be said, and a dead server must not hold us
 
 
-async def _keep_others_out(connection: asyncpg.Connection, take_over: bool, ours: int | None) -> None:
-    """Take the lock that tells a second process early; the epoch is what keeps its commits out."""
-    if await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK) or take_over:
-        return
+async def _keep_others_out(connection: asyncpg.Connection, take_over: bool, ours: int | None) -> bool:
+    """Take the lock that tells a second process early; the epoch is what keeps its commits out.
+
+    Returns False where the one we take over from has it.
+    """
+    if await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):
+        return True
     found = await connection.fetchrow("select holder, since, epoch from books_writer")
     if found["epoch"] == ours:
         await connection.execute(_END_THE_HOLDER, _LOCK >> 32, _LOCK & 0xFFFFFFFF)
         await connection.execute("select pg_advisory_lock($1)", _LOCK)
-        return
+        return True
+    if take_over:
+        return False
     raise InvalidInput(
         f"the books are being written by {found['holder']} since {found['since']:%Y-%m-%d %H:%M:%S} UTC; "
         "stop that process, or take over"
     )
+
+
+@asynccontextmanager
+async def _in_line(dsn: str) -> AsyncIterator[None]:
+    """Wait for the lock behind the one we took over from, lest it, or a third, comes in when that one goes."""
+    async with _connection(dsn) as connection:
+        waiting = asyncio.create_task(connection.execute("select pg_advisory_lock($1)", _LOCK))
+        try:
+            yield
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
