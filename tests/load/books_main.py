@@ -9,6 +9,7 @@ import asyncio
 import random
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument("--take-over", action="store_true")
     parser.add_argument("--snapshot-every", type=int, default=1_000)
     parser.add_argument("--queue", type=int, default=20_000)
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds a commit may take")
     arguments = parser.parse_args()
     install_context()
     try:
@@ -62,7 +64,9 @@ async def serve(arguments: argparse.Namespace) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     rng = random.Random(arguments.seed)
     ports = venues(arguments.folder / "asked-of-venue", rng)
-    limits = Limits(snapshot_every=arguments.snapshot_every, queue=arguments.queue)
+    limits = Limits(
+        snapshot_every=arguments.snapshot_every, queue=arguments.queue, patience_s=arguments.patience
+    )
     desk = Desk()
     async with open_books(
         arguments.dsn, options(), dict(ports), limits=limits, take_over=arguments.take_over
@@ -125,19 +129,9 @@ class Desk:
         """Send what has been answered."""
         await asyncio.gather(*self._answering)
         for writer in list(self._writers):
-            try:
-                await writer.drain()
-            except ConnectionError:
-                pass
             writer.close()
-            await asyncio.wait_for(_closed(writer), 5)
-
-
-async def _closed(writer: asyncio.StreamWriter) -> None:
-    try:
-        await writer.wait_closed()
-    except ConnectionError:
-        pass
+            with suppress(ConnectionError):
+                await asyncio.wait_for(writer.wait_closed(), 5)
 
 
 if __name__ == "__main__":

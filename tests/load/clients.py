@@ -17,7 +17,11 @@ from tests.load.wire import LINE_BYTES, Question, line, read_reply
 _PAUSE_S = 0.02
 _REPLY_S = 60.0  # longer than any fault lasts
 _GROUP = 4  # commands sent at once
-_DOUBLED, _AGAIN, _REUSED = 0.1, 0.05, 0.02  # of groups: a command sent twice, an old one, a key with another one
+_DOUBLED, _AGAIN, _REUSED = (
+    0.1,
+    0.05,
+    0.02,
+)  # of groups: a command sent twice, an old one, a key with another one
 
 
 class Acknowledged(msgspec.Struct, frozen=True):
@@ -78,7 +82,7 @@ class Client:
             while not stop.is_set():
                 await self._group()
         finally:
-            self._hang_up()
+            self.hang_up()
 
     async def _group(self) -> None:
         rng = self._rng
@@ -89,7 +93,7 @@ class Client:
         if self._past and rng.random() < _AGAIN:
             sent.append(rng.choice(self._past))
         rng.shuffle(sent)
-        await self._ask(sent)
+        await self.ask(sent)
         for command in fresh:
             self._traffic.answered(command.asked, self._record.acknowledged[command.key].answer)
         self._past = [*self._past[-50:], *fresh]
@@ -100,7 +104,7 @@ class Client:
         self._number += 1
         return Command(f"{self._name}-{self._number}", asked)
 
-    async def _ask(self, commands: list[Command]) -> None:
+    async def ask(self, commands: list[Command]) -> None:
         """Ask until each is answered."""
         while commands:
             errors = await self._exchange(commands)
@@ -137,7 +141,7 @@ class Client:
                     if reply.answer is not None:
                         self._record.note(commands[reply.number], reply.answer)
         except (OSError, TimeoutError):
-            self._hang_up()
+            self.hang_up()
         return errors
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -145,7 +149,8 @@ class Client:
             self._connection = await asyncio.open_unix_connection(self.socket, limit=LINE_BYTES)
         return self._connection
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Leave the connection; the next command is sent over another."""
         if self._connection is not None:
             self._connection[1].transport.abort()
             self._connection = None

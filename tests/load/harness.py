@@ -128,6 +128,32 @@ class Harness:
                     raise
             await asyncio.sleep(_PAUSE_S)
 
+    @asynccontextmanager
+    async def kept_up(self, *arguments: str, dsn: str | None = None) -> AsyncIterator[list[int]]:
+        """Have books run for as long as the block lasts, started again whenever they end because of the database.
+
+        Gives the exit codes of those that ended; at the end of the block the last one is stopped in order.
+        """
+        ended: list[int] = []
+        books = await self.come_back(*arguments, dsn=dsn)
+
+        async def keep_up() -> None:
+            nonlocal books
+            while True:
+                ended.append(await books.process.wait())
+                assert ended[-1] == LOST_DATABASE, books.said
+                assert "Traceback" not in books.said, books.said
+                books = await self.come_back(*arguments, dsn=dsn)
+
+        keeping = asyncio.create_task(keep_up())
+        try:
+            yield ended
+            assert not keeping.done(), keeping.exception()
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+        await self.check(await books.stop())
+
     async def answered(self, more: int) -> None:
         """Wait until clients got that many further answers."""
         goal = len(self.record.acknowledged) + more
@@ -149,9 +175,7 @@ class Harness:
 
 
 @asynccontextmanager
-async def harness(
-    dsn: str, folder: Path, seed: str = "1", clients: int = 8
-) -> AsyncIterator[Harness]:
+async def harness(dsn: str, folder: Path, seed: str = "1", clients: int = 8) -> AsyncIterator[Harness]:
     """Give a harness on a migrated database, whose processes do not outlive the block."""
     made = Harness(dsn, folder, seed, clients)
     try:

@@ -5,8 +5,8 @@ from collections import Counter
 
 import psycopg
 
-from tests.load.harness import harness
 from tests.live.books import database
+from tests.load.harness import harness
 from tests.postgres import postgres
 
 __all__ = ["database", "postgres"]

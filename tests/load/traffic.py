@@ -5,7 +5,13 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from live.books.commands import Answer, Asked
-from live.ledger.inputs import DepositArrived, KycChanged, UserRegistered, WithdrawalProcessed, WithdrawalRequested
+from live.ledger.inputs import (
+    DepositArrived,
+    KycChanged,
+    UserRegistered,
+    WithdrawalProcessed,
+    WithdrawalRequested,
+)
 from risk.inputs import CancelSubmitted, MarginAdjusted, MarginMode, OrderSubmitted, OrderType
 from tests.risk.book_builder import MARKS, SPECS
 
@@ -83,7 +89,9 @@ class Traffic:
         away = Decimal(str(round(self._rng.uniform(0.97, 1.03), 3)))
         price = round(MARKS[symbol] * away, 1)
         side, user = self._rng.choice((1, -1)), self._rng.choice(self._users)
-        return OrderSubmitted(0, "", user, symbol, side, self._size(symbol), OrderType.LIMIT, price, leverage=2)
+        return OrderSubmitted(
+            0, "", user, symbol, side, self._size(symbol), OrderType.LIMIT, price, leverage=2
+        )
 
     def _close(self) -> Asked | None:
         position = self._taken(self._positions)
@@ -104,7 +112,9 @@ class Traffic:
 
     def _withdraw(self) -> Asked | None:
         amount = Decimal(self._rng.randint(1, 500_000_000)) / 1_000_000
-        return WithdrawalRequested(0, "", self._rng.choice(self._users), amount, "eth", "USDC", "0xaway", Decimal(1))
+        return WithdrawalRequested(
+            0, "", self._rng.choice(self._users), amount, "eth", "USDC", "0xaway", Decimal(1)
+        )
 
     def _process(self) -> Asked | None:
         withdrawal = self._taken(self._pending)

@@ -110,7 +110,9 @@ class Verifier:
         if standing is not None:
             await self._replay(connection, machine, standing.seq)
             if (machine.seq, machine.book.digest()) != (standing.seq, standing.digest):
-                raise Violated(f"books said {standing}; the replay came to {machine.seq} {machine.book.digest()}")
+                raise Violated(
+                    f"books said {standing}; the replay came to {machine.seq} {machine.book.digest()}"
+                )
         await self._replay(connection, machine, 1 << 62)
         await prove(connection, machine)
         return True
