@@ -15,6 +15,7 @@ import asyncpg
 from live.books.clock import Clock
 from live.books.commands import Answer, Asked, Command, KeyReused, NotAnswered, Overloaded, answer_to, invalid
 from live.books.reconciliation import Reconciler
+from live.books.writable import check_writable
 from live.ledger.inputs import CommandInvalid, LedgerInput, WithdrawalRequested
 from live.ledger.machine import Machine
 from live.ledger.rows import IdempotencyRow, Moment, VenueOrderRow
@@ -118,10 +119,15 @@ class BooksProcess:
     async def submit(self, command: Command) -> Answer:
         """Have a command carried out and committed; return its answer, or the first one given to its key.
 
-        Raises Overloaded without taking it, KeyReused, or NotAnswered when the outcome is not known.
+        Raises Overloaded without taking it, KeyReused, or NotAnswered when the outcome is not known. What could
+        not even be written down is INVALID, and forgotten.
         """
         if self._stopped:
             raise NotAnswered("the books have stopped; ask again with the same key")
+        try:
+            check_writable(command)
+        except InvalidInput as error:
+            return invalid(str(error))
         asked = _Asked(command, asyncio.get_running_loop().create_future())
         try:
             self._queue.put_nowait(asked)

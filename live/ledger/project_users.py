@@ -64,8 +64,8 @@ class UsersProjection:
         self.known(given.user)
         if given.deposit_id in self.state.deposits:
             raise InvalidInput(f"deposit_id was {given.deposit_id!r}; that deposit has been credited")
-        if given.confirmations < 0:
-            raise InvalidInput(f"confirmations was {given.confirmations}; it must be 0 or more")
+        if not 0 <= given.confirmations < 2**31:
+            raise InvalidInput(f"confirmations was {given.confirmations}; it must be 0 or more, below 2^31")
 
     def registered(self, batch: Batch, seq: int, given: UserRegistered) -> None:
         """Add a user."""

@@ -1,19 +1,30 @@
 """The books process: commands carried out once, committed before they are answered, and come back to."""
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 import asyncpg
 import pytest
 
 from live.books.clock import SetClock
-from live.books.commands import KeyReused, NotAnswered, Overloaded
+from live.books.commands import Command, KeyReused, NotAnswered, Overloaded
 from live.books.process import Limits
 from live.ledger.inputs import DepositArrived, UserRegistered, WithdrawalProcessed, WithdrawalRequested
-from live.ledger.writer import DatabaseLost, Fenced
+from live.ledger.writer import CommitFailed, DatabaseLost, Fenced
 from risk.errors import InvalidInput
-from risk.inputs import CancelSubmitted, HlAccount, OrderType, VenueFilled, VenueOrderEnded
-from risk.settings import SECOND_NS
+from risk.inputs import (
+    CancelSubmitted,
+    ChannelReported,
+    ConfigChanged,
+    HlAccount,
+    MarginAdjusted,
+    OrderSubmitted,
+    OrderType,
+    VenueFilled,
+    VenueOrderEnded,
+)
+from risk.settings import SECOND_NS, RiskConfig, RoutingConfig
 from tests.live.books import a_desk, books_options, database
 from tests.postgres import postgres
 from tests.risk.book_builder import CROSS, START_NS, D
@@ -320,5 +331,129 @@ def test_money_is_decimal_to_the_last_place(database):
             await desk.user("ann", "0.000001")
             ((total,),) = await rows(database, "select total_balance from wallets")
             assert total == Decimal("0.000001")
+
+    run(scenario())
+
+
+RISK = RiskConfig()
+POISON = {
+    "NUL in a user": UserRegistered(0, "a\0b"),
+    "half a character in an address": WithdrawalRequested(0, "", "ann", D(1), "eth", "USDC", "\ud800"),
+    "an endless e-mail": UserRegistered(0, "dan", "d" * 10_000),
+    "money without end": DepositArrived(0, "d1", "ann", D("1e40"), "eth", "USDC", "0x1", 12),
+    "no number": DepositArrived(0, "d1", "ann", D("NaN"), "eth", "USDC", "0x1", 12),
+    "confirmations without end": DepositArrived(0, "d1", "ann", D(1), "eth", "USDC", "0x1", 2**31),
+    "a position without end": OrderSubmitted(0, "", "ann", "BTC", 1, None, position_id=2**63),
+    "a number no JSON holds": MarginAdjusted(0, "ann", 2**70, D(1)),
+    "a size without end": OrderSubmitted(0, "", "ann", "BTC", 1, D("1e99999")),
+    "a negative threshold": ConfigChanged(0, "op", "*", RoutingConfig(normal_threshold=D(-1))),
+    "a threshold that is no number": ConfigChanged(0, "op", "*", RoutingConfig(normal_threshold=D("NaN"))),
+    "no interval of funding": ConfigChanged(0, "op", risk=replace(RISK, funding_interval_hours=0)),
+    "no leverage of hedges": ConfigChanged(0, "op", risk=replace(RISK, hedge_leverage=())),
+    "an endless reserve": ConfigChanged(0, "op", risk=replace(RISK, reserve_normal=D("Infinity"))),
+}
+
+
+@pytest.mark.parametrize("what", POISON)
+def test_what_cannot_be_written_sinks_nobody(database, what):
+    async def scenario():
+        async with a_desk(database) as desk:
+            await desk.user("ann")
+            answers = await asyncio.gather(
+                desk.order("ann", "BTC", 1, "0.01"),
+                desk.ask(POISON[what]),
+                desk.order("ann", "BTC", 1, "0.01"),
+            )
+            assert [answer.status for answer in answers] == ["DONE", "INVALID", "DONE"]
+            assert "was" in answers[1].detail or "had" in answers[1].detail or "must" in answers[1].detail
+            await desk.user("bob")
+        async with a_desk(database) as desk:
+            assert len(desk.process.machine.book.positions) == 2
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("key", ["", "a\0b", "\ud800", "k" * 3_000])
+def test_keys_that_cannot_be_written_are_invalid(database, key):
+    async def scenario():
+        async with a_desk(database) as desk:
+            command = Command(key, UserRegistered(0, "ann"))
+            assert (await desk.process.submit(command)).detail.startswith("key ")
+            await desk.user("ann")
+
+    run(scenario())
+
+
+def test_all_that_was_handled_is_committed_at_the_end(database):
+    """Also what is handled while the last commit is on its way; what comes later is not taken."""
+
+    async def scenario():
+        async with a_desk(database) as desk:
+            await desk.user("ann")
+            process = desk.process
+            commit = process._writer.commit
+
+            async def slow(*batch):
+                await asyncio.sleep(0.1)
+                await commit(*batch)
+
+            process._writer.commit = slow
+            asked = [asyncio.create_task(desk.order("ann", "BTC", 1, "0.01"))]
+            await asyncio.sleep(0.05)
+            asked += [asyncio.create_task(desk.order("ann", "BTC", 1, "0.01")) for _ in range(3)]
+            await asyncio.sleep(0.02)
+            ticks = asyncio.create_task(_ticks(desk))
+        ticks.cancel()
+        assert [answer.status for answer in await asyncio.gather(*asked)] == ["DONE"] * 4
+        async with a_desk(database) as desk:
+            assert len(desk.process.machine.book.positions) == 4
+
+    async def _ticks(desk):
+        while True:
+            desk.mark("BTC", 100_000.0)
+            desk.process.tell(ChannelReported(0, True))
+            await asyncio.sleep(0.001)
+
+    run(scenario())
+
+
+def test_twin_of_a_command_whose_commit_failed_is_told(database):
+    async def scenario():
+        with pytest.raises(CommitFailed):
+            async with a_desk(database) as desk:
+                await desk.user("ann")
+
+                async def lost(*batch):
+                    await asyncio.sleep(0.05)
+                    raise CommitFailed("lost")
+
+                desk.process._writer.commit = lost
+                twins = [
+                    asyncio.create_task(desk.order("ann", "BTC", 1, "0.01", key="twin")) for _ in range(3)
+                ]
+                found = await asyncio.wait_for(asyncio.gather(*twins, return_exceptions=True), 5)
+                assert [type(each) for each in found] == [NotAnswered] * 3
+
+    run(scenario())
+
+
+def test_state_of_an_input_that_broke_half_way_is_never_kept(database, monkeypatch):
+    """What is no InvalidInput may leave half of an input's changes in memory."""
+
+    async def scenario():
+        with pytest.raises(ZeroDivisionError):
+            async with a_desk(database) as desk:
+                await desk.user("ann")
+                digest = desk.process.machine.book.digest()
+
+                def breaks(*_):
+                    desk.process.machine.book._core.ledger.balances["custody"] += 1
+                    raise ZeroDivisionError
+
+                monkeypatch.setattr(desk.process.machine.book, "handle", breaks)
+                with pytest.raises(NotAnswered):
+                    await asyncio.wait_for(desk.order("ann", "BTC", 1, "0.01"), 5)
+        async with a_desk(database) as desk:
+            assert desk.process.machine.book.digest() == digest
 
     run(scenario())

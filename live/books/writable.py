@@ -1,0 +1,69 @@
+"""Commands that must not even be tried: with values that no table holds, or that no rule can count with.
+
+One of them would fail the commit it shares with others, and again each time it is asked.
+"""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+
+from live.books.commands import Command
+from risk.errors import InvalidInput
+from risk.inputs import ConfigChanged
+from risk.numbers import to_decimal
+from risk.settings import RiskConfig
+
+_LONGEST_TEXT = 500  # characters; what is unique goes into an index, whose entries are bounded
+_LARGEST_INT = 2**63 - 1
+
+
+def check_writable(command: Command) -> None:
+    """Raise InvalidInput, naming the value, for such a command."""
+    if not command.key:
+        raise InvalidInput("key was empty; every command needs one of its own")
+    _check_text("key", command.key)
+    for name, value in _values(command.asked):
+        match value:
+            case str():
+                _check_text(name, value)
+            case Decimal():
+                to_decimal(value, name)
+            case int():
+                if abs(value) > _LARGEST_INT:
+                    raise InvalidInput(f"{name} was {value}; it must lie within {_LARGEST_INT} of 0")
+    if isinstance(command.asked, ConfigChanged):
+        _check_config(command.asked)
+
+
+def _values(holder: object) -> Iterator[tuple[str, object]]:
+    """Go through the fields of a command and of what it holds, each with its name."""
+    for field in fields(holder):  # type: ignore[arg-type]
+        value = getattr(holder, field.name)
+        for part in value if isinstance(value, tuple) else (value,):
+            if is_dataclass(part):
+                yield from _values(part)
+            else:
+                yield field.name, part
+
+
+def _check_text(name: str, text: str) -> None:
+    if len(text) > _LONGEST_TEXT:
+        raise InvalidInput(f"{name} had {len(text)} characters; at most {_LONGEST_TEXT} are taken")
+    if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
+        raise InvalidInput(f"{name} was {text!r}; it must be Unicode text without NUL")
+
+
+def _check_config(asked: ConfigChanged) -> None:
+    """Raise InvalidInput for settings under which the rules could not go on."""
+    for name, value in _values(asked):
+        if isinstance(value, Decimal | int) and value < 0:
+            raise InvalidInput(f"{name} was {value}; it must be 0 or more")
+    if asked.risk is not None:
+        _check_divisors(asked.risk)
+
+
+def _check_divisors(risk: RiskConfig) -> None:
+    if risk.funding_interval_hours < 1:
+        raise InvalidInput("funding_interval_hours was 0; it must be 1 or more")
+    if not risk.hedge_leverage or any(step.leverage < 1 for step in risk.hedge_leverage):
+        raise InvalidInput("hedge_leverage must have steps, each of a leverage of 1 or more")
