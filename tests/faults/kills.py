@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -20,10 +21,13 @@ class Outcome:
     seq: int
 
 
-async def kill_and_come_back(load: Harness, kills: int, seed: str) -> AsyncIterator[Outcome]:
+async def kill_and_come_back(
+    load: Harness, kills: int, seed: str, until: float = float("inf")
+) -> AsyncIterator[Outcome]:
     """Kill ``kills`` times, each time yielding once all is checked; the last start ends in order.
 
-    The points are random by ``seed``; where in the books' work they fall is up to the machine. Raises Violated.
+    The points are random by ``seed``; where in the books' work they fall is up to the machine. ``until`` is a
+    time of ``time.monotonic`` after which no further kill comes. Raises Violated.
     """
     rng = random.Random(seed)
     async with load.load():
@@ -39,8 +43,9 @@ async def kill_and_come_back(load: Harness, kills: int, seed: str) -> AsyncItera
             if rng.random() < _EARLY:
                 await _kill_early(load, rng.uniform(0, _START_S))
             books = await _again(load, rng)
-            if kill < kills - 1:
-                yield Outcome(acknowledged, books.standing.seq)
+            if kill == kills - 1 or time.monotonic() > until:
+                break
+            yield Outcome(acknowledged, books.standing.seq)
     await load.check(books.standing)
     standing = await books.stop()
     assert books.said == "", books.said

@@ -218,3 +218,10 @@ def test_the_check_runs_every_tool_and_fails_if_one_does(tree, broken, status):
     ]
     assert out.splitlines()[-1].endswith("-k one or two")
     assert ("[mypy]" in err) == (broken == "mypy")
+
+
+def test_the_soak_runs_in_the_project_with_its_arguments(tree):
+    tree.run()
+    program = tree.root / ".venv/bin/python"
+    program.write_text('#!/bin/sh\necho "$PWD:$*"\nexit 1\n')
+    assert tree.run("soak", "--kills", "3") == (1, f"{tree.root}:-m tests.soak --kills 3\n", "")
