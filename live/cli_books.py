@@ -1,6 +1,7 @@
 """The command ``books``: run the books for others, or with a synthetic market to try them."""
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from venues.hyperliquid.specs import bundled_specs
 def books_command(synthetic: bool, take_over: bool) -> None:
     """Run the books until Ctrl-C or SIGTERM, which stop them in order."""
     install_context()
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # it tells of every attempt; we tell of the loss
     settings = read_settings()
     feed, specs = _feed(synthetic)
     server = BooksServer(

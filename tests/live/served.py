@@ -21,17 +21,18 @@ USERS = ("ann", "bob", "cid", "dee")
 
 
 class StandingFeed:
-    """Give every symbol the book builder's mark, once."""
+    """Give every symbol the book builder's mark, again and again."""
 
     def __init__(self) -> None:
         self.ports: dict[HlAccount, VenuePort] = {account: RecordingPort() for account in HlAccount}
 
     async def drive(self, process: BooksProcess) -> None:
-        for symbol, mark in MARKS.items():
-            process.quote(symbol, float(mark), float(mark), DEPTH, DEPTH)
-            process.mark(symbol, float(mark))
         process.tell(ChannelReported(0, True))
-        await asyncio.Event().wait()
+        while True:
+            for symbol, mark in MARKS.items():
+                process.quote(symbol, float(mark), float(mark), DEPTH, DEPTH)
+                process.mark(symbol, float(mark))
+            await asyncio.sleep(1)
 
 
 @asynccontextmanager
