@@ -100,14 +100,14 @@ def trial_balance(found: TrialBalance) -> list[RenderableType]:
         return [table, "The books balance."]
     return [
         table,
-        f"[bold red]The books do not balance[/]: debits exceed credits by {_money(found.debit - found.credit)}.",
+        f"[bold red]The books do not balance[/]: the difference is {_money(abs(found.debit - found.credit))}.",
     ]
 
 
 def _table(title: str, texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0), header_style="bold")
     for name in texts:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in ("time", "type"))
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     table.show_header = any((*texts, *numbers))
@@ -119,7 +119,10 @@ def _rows(title: str, rows: list[dict[str, Any]]) -> Table:
     table.show_header = True
     for name, value in rows[0].items():
         table.add_column(
-            name.replace("_", " "), justify="right" if isinstance(value, Decimal) else "left", overflow="fold"
+            name.replace("_", " "),
+            justify="right" if isinstance(value, Decimal) else "left",
+            overflow="fold",
+            no_wrap=isinstance(value, datetime),
         )
     for row in rows:
         table.add_row(*map(_cell, row.values()))

@@ -34,18 +34,15 @@ def _check_writer(connection: psycopg.Connection[Any], findings: Findings) -> No
         "select detail, actor, ts / 1000 from audit_log where action = %s order by id desc",
         CLAIMED,
     )
-    ((epoch, holder, since_us),) = _rows(
+    writer = _rows(
         connection, "select epoch::text, holder, extract(epoch from since) * 1000000 from books_writer"
     )
+    epoch, holder, since_us = writer[0] if writer else ("0", "nobody", None)
     if not claims or claims[0] != (epoch, holder, since_us) or len(claims) != int(epoch):
         last = f"{len(claims)} times, last by {claims[0][1]} as epoch {claims[0][0]}" if claims else "never"
         findings.add("books_writer", "its row", f"epoch {epoch} of {holder}; audit_log has it claimed {last}")
-    ((same,),) = _rows(
-        connection,
-        """select (head.id, head.link) is not distinct from (last.id, last.link) from audit_head as head
-        left join (select id, link from audit_log order by id desc limit 1) as last on true""",
-    )
-    if not same:
+    head = _rows(connection, "select id, link from audit_head")
+    if head != _rows(connection, "select id, link from audit_log order by id desc limit 1"):
         findings.add("audit_head", "its row", "is not the last row of audit_log")
 
 

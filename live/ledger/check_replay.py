@@ -144,9 +144,8 @@ class _Replay:
     def run(self, progress: Progress) -> int:
         """Replay to the end; return the number of inputs."""
         machine, first = self._machine, self._machine.seq
-        ((last, link),) = self._connection.cursor(row_factory=tuple_row).execute(
-            "select seq, link from books_writer"
-        )
+        writer = self._connection.cursor(row_factory=tuple_row).execute("select seq, link from books_writer")
+        last, link = writer.fetchone() or (machine.seq, b"")
         try:
             with closing(self._inputs()) as inputs:
                 for row in inputs:

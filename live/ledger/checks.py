@@ -14,6 +14,8 @@ from live.ledger.findings import Finding, Findings
 from risk.errors import InvalidInput
 from risk.numbers import install_context
 
+_LAST_INPUT = """select coalesce((select seq from books_writer), (select max(seq) from input_journal), -1)"""
+
 
 class Checked(NamedTuple):
     """What was checked, up to which input, and what was found: ``counts`` has all, ``findings`` the first ones."""
@@ -50,7 +52,7 @@ def check(
 
 def opened_books(connection: psycopg.Connection[Any]) -> int:
     """Return the last input the books took; raise InvalidInput where there are none."""
-    row = connection.cursor(row_factory=tuple_row).execute("select seq from books_writer").fetchone()
+    row = connection.cursor(row_factory=tuple_row).execute(_LAST_INPUT.encode()).fetchone()
     if row is None or row[0] < 0:
         raise InvalidInput("no books have been opened in this database yet")
     return int(row[0])

@@ -1,0 +1,120 @@
+"""Books in which everything happened once: rows in every table that inputs can fill."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import psycopg
+
+from live.books.clock import SetClock
+from live.ledger.inputs import (
+    BooksReleased,
+    DepositArrived,
+    KycChanged,
+    ReconciliationDone,
+    UserRegistered,
+    WithdrawalProcessed,
+    WithdrawalRequested,
+)
+from live.ledger.liabilities import publish
+from risk.inputs import (
+    CancelSubmitted,
+    ChannelReported,
+    ConfigChanged,
+    FundingPublished,
+    HlAccount,
+    MarginAdjusted,
+    OrderType,
+    RoutingModeSet,
+    VenueFilled,
+    VenueOrderEnded,
+)
+from risk.settings import HOUR_NS, SECOND_NS, RoutingMode
+from tests.live.books import Desk, a_desk, books_options
+from tests.risk.book_builder import CROSS, D
+
+OPTIONS = books_options({"hedging_enabled": True}, normal_threshold=D(20_000))
+
+
+def fill_books(dsn: str) -> None:
+    """Open books, let much happen, close and open them again, and publish liabilities."""
+    clock = SetClock(time.time_ns())
+    asyncio.run(_first_day(dsn, clock))
+    asyncio.run(_second_day(dsn, clock))
+    with psycopg.connect(dsn) as connection:
+        publish(connection)
+
+
+async def _first_day(dsn: str, clock: SetClock) -> None:
+    async with a_desk(dsn, OPTIONS, clock=clock) as desk:
+        await desk.ask(UserRegistered(0, "dee", "dee@example.org", "0xdee"))
+        await desk.ask(KycChanged(0, "dee", "APPROVED", "operator-1"))
+        await desk.ask(DepositArrived(0, "deposit-dee", "dee", D(5_000_000), "eth", "USDC", "0xd", 12))
+        for user in ("ann", "bob", "cyd"):
+            await desk.user(user)
+        assert (await desk.ask(UserRegistered(0, "ann"))).status == "INVALID"
+        await desk.order("ann", "BTC", 1, "0.05", leverage=20)
+        await desk.order("ann", "ETH", 1, "0.5", leverage=5)
+        await desk.order("bob", "ETH", -1, "1", leverage=3, margin_mode=CROSS)
+        await desk.ask(MarginAdjusted(0, "ann", 2, D(25)))
+        resting = await desk.order(
+            "bob", "ETH", 1, "1", type=OrderType.LIMIT, limit_price=D(3_000), leverage=2
+        )
+        gone = await desk.order("cyd", "ETH", 1, "1", type=OrderType.LIMIT, limit_price=D(2_900), leverage=2)
+        await desk.ask(CancelSubmitted(0, gone.id, "cyd"))
+        assert resting.resting
+        assert (await desk.order("cyd", "BTC", 1, "5", leverage=1)).status == "REFUSED"
+        await _at_the_venue(desk)
+        await _withdrawals(desk)
+
+
+async def _at_the_venue(desk: Desk) -> None:
+    """Fill an order at the venue, hedge, close at the venue at a price that deviates."""
+    await desk.order("dee", "BTC", 1, "0.5", leverage=5)
+    sent = desk.ports[HlAccount.TRADING].sent[-1]
+    desk.process.tell(VenueFilled(0, sent.cloid, D(100_400), D("0.3"), D("9")))
+    desk.process.tell(VenueFilled(0, sent.cloid, D(100_500), D("0.2"), D("9")))
+    desk.process.tell(VenueOrderEnded(0, sent.cloid))
+    for _ in range(8):  # a house that is short of 150 000
+        await desk.order("dee", "ETH", 1, "4.9", leverage=10)
+    for _ in range(10):
+        desk.clock.advance(desk.clock.now_ns() + 5 * SECOND_NS)  # type: ignore[attr-defined]
+        desk.process.tell(ChannelReported(0, True))
+        desk.mark("ETH", 4_000.0)
+    await desk.order("dee", "ETH", 1, "0.1", leverage=10)  # requests leave with its commit
+    for hedge in desk.ports[HlAccount.HEDGE].sent:
+        desk.process.tell(VenueFilled(0, hedge.cloid, D(4_001), hedge.size, D("1")))
+        desk.process.tell(VenueOrderEnded(0, hedge.cloid))
+    await desk.order("dee", "BTC", -1, "0.2", reduce_only=True, position_id=4)
+    sent = desk.ports[HlAccount.TRADING].sent[-1]
+    desk.process.tell(VenueFilled(0, sent.cloid, D(90_000), D("0.2"), D("9")))
+    desk.process.tell(VenueOrderEnded(0, sent.cloid))
+    await desk.order("dee", "BTC", 1, "0.4", leverage=5)  # stays at the venue
+
+
+async def _withdrawals(desk: Desk) -> None:
+    for amount in (10, 20, 30):
+        await desk.ask(WithdrawalRequested(0, "", "cyd", D(amount), "eth", "USDC", "0xc", D(1)))
+    ids = list(desk.process.machine.users.state.withdrawals)
+    await desk.ask(WithdrawalProcessed(0, ids[0], True, "0xsent"))
+    await desk.ask(WithdrawalProcessed(0, ids[1], False, None, "address is blocked"))
+    await desk.ask(WithdrawalRequested(0, "", "cyd", D("1e9"), "eth", "USDC", "0xc"))
+
+
+async def _second_day(dsn: str, clock: SetClock) -> None:
+    async with a_desk(dsn, OPTIONS, clock=clock) as desk:
+        process = desk.process
+        clock.advance(clock.now_ns() + HOUR_NS)
+        process.tell(FundingPublished(0, "ETH", D("0.0001"), D(4_000)))
+        await desk.order("bob", "ETH", 1, "0.5", leverage=3, margin_mode=CROSS, netted=True)
+        desk.mark("BTC", 95_000.0)  # ann's is under water
+        await desk.ask(RoutingModeSet(0, "COIN", RoutingMode.BETTING_MODE, "operator-2"))
+        book = process.machine.book
+        await desk.ask(ConfigChanged(0, "operator-2", "ETH", OPTIONS.routing["*"], None))
+        risk = replace(book.settings.risk, hedge_debounce_ns=book.settings.risk.hedge_debounce_ns + 1)
+        await desk.ask(ConfigChanged(0, "operator-2", None, None, risk))
+        process.tell(ReconciliationDone(0, "house_book", D(1), D(1), D(0), "OK"))
+        process.tell(ReconciliationDone(0, "user_assets", D(100), D(99), D("0.01"), "CRITICAL"))
+        await desk.order("ann", "ETH", 1, "0.5")
+        await desk.ask(BooksReleased(0, "operator-2", "looked into"))
+        await desk.order("ann", "ETH", 1, "0.5", leverage=2)
