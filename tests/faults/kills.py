@@ -47,9 +47,7 @@ async def kill_and_come_back(
                 break
             yield Outcome(acknowledged, books.standing.seq)
     await load.check(books.standing)
-    standing = await books.stop()
-    assert books.said == "", books.said
-    await load.check(standing)
+    standing = await load.finish(books)
     yield Outcome(len(load.record.acknowledged), standing.seq)
 
 

@@ -28,8 +28,7 @@ def test_second_process_is_refused_by_name_and_disturbs_nobody(database, tmp_pat
                 with pytest.raises(NotStarted, match=rf"being written by \S+ pid {books.process.pid} since"):
                     await load.start()
                 await load.answered(200)
-            await load.check(await books.stop())
-            assert books.said == ""
+            await load.finish(books)
 
     asyncio.run(scenario())
 
@@ -50,8 +49,7 @@ def test_second_process_that_takes_over_fences_the_first(database, tmp_path):
                 assert refused.value.code == REFUSED
                 assert f"pid {second.process.pid}" in refused.value.said
             await load.check(second.standing)
-            await load.check(await second.stop())
-            assert second.said == ""
+            await load.finish(second)
 
     asyncio.run(scenario())
 
@@ -71,7 +69,7 @@ def test_first_process_that_only_slept_cannot_write_when_it_wakes(database, tmp_
                 first.process.send_signal(signal.SIGCONT)
                 assert await first.ended() == TAKEN_OVER
                 await load.answered(200)
-            await load.check(await second.stop())
+            await load.finish(second)
 
     asyncio.run(scenario())
 
@@ -93,7 +91,7 @@ def test_sigterm_under_load_answers_what_was_taken_and_leaves_a_snapshot_of_the_
                 assert (again.standing.seq, again.standing.digest) == (ended.seq, ended.digest)
                 await load.check(again.standing)
                 await load.answered(300)
-            await load.check(await again.stop())
+            await load.finish(again)
 
     asyncio.run(scenario())
 
@@ -121,7 +119,7 @@ def test_commands_sent_many_times_in_any_order_are_done_once(database, tmp_path)
                 await asyncio.gather(*asking)
             for client in clients:
                 client.hang_up()
-            await load.check(await books.stop())
+            await load.finish(books)
             assert len(record.acknowledged) == 41
             with psycopg.connect(database) as connection:
                 counts = connection.execute(

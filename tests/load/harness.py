@@ -152,7 +152,7 @@ class Harness:
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
-        await self.check(await books.stop())
+        await self.finish(books)
 
     async def answered(self, more: int) -> None:
         """Wait until clients got that many further answers."""
@@ -164,6 +164,14 @@ class Harness:
     async def check(self, standing: Standing | None = None) -> None:
         """Raise Violated unless everything holds; ``standing`` is where books said they stood since the last check."""
         await asyncio.to_thread(self.verifier.check, standing)
+
+    async def finish(self, books: Books) -> Standing:
+        """Stop books in order, and check all there is to check; return where they stood at the end."""
+        standing = await books.stop()
+        assert books.said == "", books.said
+        await self.check(standing)
+        await asyncio.to_thread(self.verifier.check_everything)
+        return standing
 
     async def close(self) -> None:
         """End what still runs."""

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psycopg
 
 from live.books.commands import Answer
+from live.ledger import audit, checks
 from live.ledger.machine import Machine
 from live.ledger.recovery import open_again, prove, replay
 from risk.errors import HybridPerpsError
@@ -75,6 +77,14 @@ class Verifier:
             asyncio.run(self._check(standing))
         except HybridPerpsError as error:
             raise Violated(f"{type(error).__name__}: {error}") from error
+
+    def check_everything(self) -> None:
+        """Check every row of the books and every link of their chains as an operator would; raise Violated."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            wrong: list[object] = list(checks.check(connection).findings)
+            wrong += audit.verify(connection, lambda *_: None).breaks
+        if wrong:
+            raise Violated(f"{len(wrong)} findings, the first: {wrong[0]}")
 
     async def _check(self, standing: Standing | None) -> None:
         if self._record.violations:
