@@ -27,7 +27,7 @@ from live.ledger.project_trading import TradingProjection, TradingState
 from live.ledger.project_users import UsersProjection, UsersState
 from live.ledger.rows import AuditRow, InputRow, RoutingRecordRow
 from risk.book import Book
-from risk.errors import InvalidInput
+from risk.errors import HybridPerpsError, InvalidInput
 from risk.events import (
     AlertRaised,
     DeviationLogged,
@@ -68,6 +68,10 @@ BOOKS = "books"  # who acted where no operator did
 States = tuple[MoneyState, TradingState, HouseState, UsersState]
 _PREFIXES: dict[type, str] = {OrderSubmitted: "o", WithdrawalRequested: "w"}
 STOPPED_BY_A_HALT = (OrderSubmitted, WithdrawalRequested, MarginAdjusted)
+
+
+class HalfTaken(HybridPerpsError):
+    """Say that an input was broken off half-way: neither the books in memory nor their rows may be used any more."""
 
 
 class Machine:
@@ -122,6 +126,7 @@ class Machine:
         self.seq = seq
         self.link = link
         self.now = now  # the time of the last input
+        self._in_hand: LedgerInput | None = None  # stays where taking it raised what no input should
         self.halted = halted  # what a critical reconciliation found wrong
         self.batch = Batch()
         self.idempotency_key: str | None = None  # of the command in hand
@@ -170,7 +175,11 @@ class Machine:
         return self.book.next_timer_ns()
 
     def handle(self, given: LedgerInput, quiet: Sequence[SymbolView] = ()) -> tuple[Event, ...]:
-        """Take one input, with the market that moved quietly before it; return what happened."""
+        """Take one input, with the market that moved quietly before it; return what happened.
+
+        Raises InvalidInput, after which the books stand as before, and HalfTaken once anything else was raised.
+        """
+        self._must_be_whole()
         try:
             self._check(given)
         except InvalidInput:
@@ -181,16 +190,26 @@ class Machine:
         for_book = book_input(given)
         if for_book is None:
             for_book = MarketUpdated(given.ts, ()) if quiet else None
+        self._in_hand = given
         try:
             events = self.book.handle(for_book, quiet) if for_book is not None else ()
         except InvalidInput:
             if quiet:
                 self._journal(given, quiet)
+            self._in_hand = None
             raise
         latency_ns = self._clock() - began
         self._journal(given, quiet)
         self._project(given, events, latency_ns)
+        self._in_hand = None
         return events
+
+    def _must_be_whole(self) -> None:
+        if self._in_hand is not None:
+            kind = type(self._in_hand).__name__
+            raise HalfTaken(
+                f"taking an input {kind} after input {self.seq} was broken off by an error of this program"
+            )
 
     # -- inputs
 
@@ -320,7 +339,8 @@ class Machine:
         self.batch.audit.append(AuditRow(actor, action, subject, detail, self.seq, given.ts))
 
     def take_batch(self) -> Batch:
-        """Return the rows since the last call, with the audit row over their routing decisions."""
+        """Return the rows since the last call, with the audit row over their routing decisions; or raise HalfTaken."""
+        self._must_be_whole()
         batch, self.batch = self.batch, Batch()
         records: list[RoutingRecordRow] = batch.appended[RoutingRecordRow]
         if records:
