@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.load.harness import Books, Harness
 
-_LOAD_S = (0.0, 0.8)  # under load before a kill
+_LOAD_S = (0.0, 1.2)  # under load before a kill
 _EARLY = 0.15  # of kills come while the books start
 _START_S = 0.8  # a start takes about that long
 

@@ -37,3 +37,17 @@ def test_books_under_load_answer_all_and_stay_right(database, tmp_path):
         ):
             (count,) = connection.execute(sql).fetchone() or (0,)
             assert count, sql
+
+
+def test_more_than_the_queue_holds_is_turned_away_and_done_once_when_asked_again(database, tmp_path):
+    async def scenario():
+        async with harness(database, tmp_path, clients=12) as load:
+            books = await load.start("--queue", "4")
+            async with load.load():
+                await load.answered(600)
+            await load.finish(books)
+            return load.record
+
+    record = asyncio.run(scenario())
+    assert record.errors["Overloaded"] > 10
+    assert set(record.errors) <= {"Overloaded", "lost"}
