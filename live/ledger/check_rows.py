@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterable
 from decimal import Decimal
 from functools import cache
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, get_type_hints
 
 import psycopg
@@ -46,19 +47,20 @@ _NOT_MADE: dict[type, set[str]] = {RoutingRecordRow: {"latency_ns", "digest"}}
 
 
 class Shape(NamedTuple):
-    """How rows of a kind are compared: the columns, what reads each in SQL, and what it is made to."""
+    """How rows of a kind are compared: the columns, what reads each in SQL, and which are made otherwise."""
 
     columns: tuple[str, ...]
     expressions: str
-    convert: tuple[Callable[[Any], Any] | None, ...]
+    pick: Callable[[Any], Row]
+    conversions: tuple[tuple[int, Callable[[Any], Any]], ...]
 
     def of(self, row: Any) -> Row:
         """Return a made row as the database gives it."""
-        values = (getattr(row, name) for name in self.columns)
-        return tuple(
-            value if convert is None or value is None else convert(value)
-            for value, convert in zip(values, self.convert, strict=True)
-        )
+        values = list(self.pick(row))
+        for place, convert in self.conversions:
+            if values[place] is not None:
+                values[place] = convert(values[place])
+        return tuple(values)
 
 
 @cache
@@ -67,13 +69,15 @@ def shape_of(kind: type) -> Shape:
     hints = {
         name: hint for name, hint in get_type_hints(kind).items() if name not in _NOT_MADE.get(kind, set())
     }
-    expressions, convert = [], []
-    for name, hint in hints.items():
-        is_time = hint in (Moment, Moment | None)
-        expressions.append(f"extract(epoch from {name}) * 1000000" if is_time else name)
-        is_array = hint in (tuple[str, ...], tuple[Decimal, ...])
-        convert.append(_micros if is_time else list if is_array else None)
-    return Shape(tuple(hints), ", ".join(expressions), tuple(convert))
+    expressions = list(hints)
+    conversions: list[tuple[int, Callable[[Any], Any]]] = []
+    for place, (name, hint) in enumerate(hints.items()):
+        if hint in (Moment, Moment | None):
+            expressions[place] = f"extract(epoch from {name}) * 1000000"
+            conversions.append((place, _micros))
+        elif hint in (tuple[str, ...], tuple[Decimal, ...]):
+            conversions.append((place, list))
+    return Shape(tuple(hints), ", ".join(expressions), attrgetter(*hints), tuple(conversions))
 
 
 def _micros(nanos: int) -> int:
@@ -103,7 +107,8 @@ class Ordered:
         else:
             self._order, self._has_ended = LASTING[kind], lambda _: True
         self._key = self._shape.columns.index("seq") if kind is AuditRow else 0
-        self._places = [self._shape.columns.index(name) for name in self._order]
+        self._made_place = attrgetter(*self._order)
+        self._stored_place = itemgetter(*map(self._shape.columns.index, self._order))
         self._open: dict[Any, tuple[Row | None, Any]] = {}  # by key: as stored, as last made
         self._stored = self._stream(connection, where)
         self._next = next(self._stored, None)
@@ -115,10 +120,11 @@ class Ordered:
         for row in rows:
             known = self._open.get(row[0])
             if known is None:
-                new.append((self._place(self._shape.of(row)), row))
+                new.append((self._made_place(row), row))
             else:
                 self._settle(known[0], row)
-        for place, row in sorted(new, key=lambda each: each[0]):
+        new.sort(key=itemgetter(0))
+        for place, row in new:
             self._settle(self._take(place, row), row)
 
     def finish(self) -> None:
@@ -154,14 +160,11 @@ class Ordered:
                 self._absent(row)
             self._open[name] = stored.get(name), row
 
-    def _place(self, row: Row) -> Row:
-        return tuple(row[place] for place in self._places)
-
     def _take(self, place: Row, row: Any) -> Row | None:
         """Return the stored row at a place, reporting what stands before it; None if there is none."""
-        while self._next is not None and self._place(self._next) < place:
+        while self._next is not None and (found := self._stored_place(self._next)) < place:
             self._surplus()
-        if self._next is None or self._place(self._next) != place:
+        if self._next is None or found != place:
             self._absent(row)
             return None
         stored, self._next = self._next, next(self._stored, None)
