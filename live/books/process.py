@@ -20,7 +20,7 @@ from live.ledger.inputs import CommandInvalid, LedgerInput, WithdrawalRequested
 from live.ledger.machine import Machine
 from live.ledger.rows import IdempotencyRow, Moment, VenueOrderRow
 from live.ledger.snapshots import Snapshot, store_snapshot
-from live.ledger.writer import LOST, DatabaseLost, Writer
+from live.ledger.writer import Writer, reaching_database
 from risk.errors import InvalidInput
 from risk.events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import ConfigChanged, HlAccount, OrderSubmitted
@@ -199,10 +199,8 @@ class BooksProcess:
         if not unknown:
             return {}
         sql = "select key, request, answer from idempotency_keys where key = any($1)"
-        try:
+        with reaching_database():
             rows = await self._reader.fetch(sql, unknown, timeout=self._limits.patience_s)
-        except LOST as error:
-            raise DatabaseLost(f"the database was lost: {error or type(error).__name__}") from error
         return {row["key"]: (row["request"], row["answer"]) for row in rows}
 
     def _take(self, asked: _Asked, stored: tuple[bytes, str] | None) -> None:
@@ -321,7 +319,7 @@ class BooksProcess:
         for request in after.requests:
             self._send(request)
         if snapshot is not None:
-            await store_snapshot(self._writer.connection, snapshot)
+            await self._store(snapshot)
 
     def _send(self, request: Request) -> None:
         port = self._ports[request.account]
@@ -329,6 +327,10 @@ class BooksProcess:
             port.send(request)
         else:
             port.cancel(request)
+
+    async def _store(self, snapshot: Snapshot) -> None:
+        with reaching_database():
+            await store_snapshot(self._writer.connection, snapshot)
 
     def _snapshot_due(self) -> Snapshot | None:
         if self.machine.seq - self._snapshot_seq < self._limits.snapshot_every:
@@ -350,7 +352,7 @@ class BooksProcess:
         await asyncio.wait({committing})
         self._tell_unknown(committing.exception() or "the books are stopping")
         if in_order and committing.exception() is None and self._snapshot_seq != self.machine.seq:
-            await store_snapshot(self._writer.connection, Snapshot.of(self.machine))
+            await self._store(Snapshot.of(self.machine))
 
     def _tell_unknown(self, why: object) -> None:
         """Tell whoever still waits that the outcome of their command is not known."""

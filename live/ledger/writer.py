@@ -3,7 +3,8 @@
 Of a batch each table's rows go as one array a column; what was written is what the statement returned from.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple, get_type_hints
@@ -24,6 +25,15 @@ LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Internal
 
 class DatabaseLost(HybridPerpsError):
     """Say that the database could not be asked: the books must be taken up from it again."""
+
+
+@contextmanager
+def reaching_database() -> Iterator[None]:
+    """Raise DatabaseLost for whatever tells that the database was not reached."""
+    try:
+        yield
+    except LOST as error:
+        raise DatabaseLost(f"the database was lost: {error or type(error).__name__}") from error
 
 
 class CommitFailed(DatabaseLost):
@@ -75,8 +85,9 @@ class Writer:
         self.seq, self.link = seq, link
 
     async def prepare_months(self, from_ns: int, to_ns: int) -> None:
-        """Make the partitions of every month in that time."""
-        await self.connection.execute("select ensure_partitions($1, $2)", from_ns, to_ns)
+        """Make the partitions of every month in that time. Raises DatabaseLost."""
+        with reaching_database():
+            await self.connection.execute("select ensure_partitions($1, $2)", from_ns, to_ns)
 
 
 def statement(batch: Batch) -> tuple[str, list[Any]]:
