@@ -28,12 +28,17 @@ class Postgres:
         """Return the same for psycopg, libpq and asyncpg."""
         return self.server.dsn
 
-    def new_database(self, name: str) -> str:
-        """Make an empty database, in the place of one of that name, and return its conninfo."""
+    def new_database(self, name: str, template: str = "template1") -> str:
+        """Make a database, in the place of one of that name, as ``template`` is; return its conninfo."""
+        self.drop_database(name)
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            connection.execute(f'create database "{name}" template "{template}"'.encode())
+        return self.conninfo.replace("@/postgres?", f"@/{name}?", 1)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database if there is one of that name, whoever is connected to it."""
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             connection.execute(f'drop database if exists "{name}" with (force)'.encode())
-            connection.execute(f'create database "{name}"'.encode())
-        return self.conninfo.replace("@/postgres?", f"@/{name}?", 1)
 
     def stop(self) -> None:
         """End it in order, whoever is connected."""

@@ -55,12 +55,12 @@ class TradingState:
 class _OrderChange:
     """Hold what one input does to an order, from its ``row`` before."""
 
-    __slots__ = ("ended", "filled", "reason", "refused", "route", "row", "status")
+    __slots__ = ("filled", "reason", "refused", "route", "row", "status")
 
     def __init__(self, row: OrderRow) -> None:
         self.row = row
         self.route, self.status, self.reason, self.filled = row.route, row.status, row.reason, row.filled_size
-        self.ended = self.refused = False
+        self.refused = False
 
 
 class TradingProjection:
@@ -129,14 +129,13 @@ class TradingProjection:
         change = self._change(event.order_id)
         if change is not None:
             change.reason = f"{event.code}: {event.detail}"
-            change.ended = change.refused = True
+            change.refused = True
 
     def cancelled(self, event: OrderCancelled) -> None:
         """Note that what was left of an order is gone."""
         change = self._change(event.order_id)
         if change is not None:
             change.reason = event.reason
-            change.ended = True
 
     def touch(self, order_id: str) -> None:
         """Look at an order's status again: its order at the venue has ended."""
@@ -271,8 +270,8 @@ class TradingProjection:
             return "FILLED"
         if self._book.is_working(row.user_id, row.id):
             return "PARTIALLY_FILLED" if filled else change.status
-        if filled and not change.ended:
-            return "FILLED"  # of a close without a size, or of more than there was
+        if filled and row.size is None and change.reason is None:
+            return "FILLED"  # of a close without a size
         if change.refused and not filled:
             return "REFUSED"
         return "EXPIRED" if change.reason == "EXPIRED" else "CANCELLED"
