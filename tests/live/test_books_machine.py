@@ -222,11 +222,13 @@ class BooksMachine(RuleBasedStateMachine):
     async def _settled(self) -> None:
         """Wait until all that was handled is committed, and follow the journal."""
         machine, writer = self.process.machine, self.process._writer
-        while machine.seq != writer.seq or machine.batch.size:
-            assert not self.process.ended.is_set()
-            await asyncio.sleep(0)
-        await self.shadow.follow(self.look)
-        assert self.shadow.seq == machine.seq
+        while (
+            self.shadow.seq != machine.seq or machine.batch.size
+        ):  # the chores may have told something meanwhile
+            while machine.seq != writer.seq or machine.batch.size:
+                assert not self.process.ended.is_set()
+                await asyncio.sleep(0)
+            await self.shadow.follow(self.look)
 
     # -- users
 
