@@ -1,7 +1,10 @@
 """What the books are asked, and what they answer."""
 
-from copy import replace
+from collections.abc import Callable
+from dataclasses import fields
+from functools import cache
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -111,13 +114,26 @@ class KeyReused(HybridPerpsError):
 
 def request_digest(asked: Asked) -> bytes:
     """Return a hash of what is asked, whenever it is: also of a command that has its time and its id."""
-    given_by_books: dict[str, Any] = {"ts": 0}
-    if isinstance(asked, OrderSubmitted):
-        given_by_books["order_id"] = ""
-    elif isinstance(asked, WithdrawalRequested):
-        given_by_books["withdrawal_id"] = ""
-    bare: Any = replace(asked, **given_by_books)
-    return sha256(f"{type(asked).__name__} {encode(bare)}".encode()).digest()
+    return sha256(f"{type(asked).__name__} {encode(named(asked, 0, ''))}".encode()).digest()
+
+
+def named(asked: Asked, ts: int, name: str) -> Any:
+    """Return a command at ``ts``, an order or a withdrawal under ``name``: what the books set of it."""
+    kind: Any = type(asked)
+    values = _values_of(kind)(asked)
+    if kind in _NAMED:
+        return kind(ts, name, *values[2:])
+    return kind(ts, *values[1:])
+
+
+# Their second field is the id that the books give; the first of every input is its time.
+_NAMED = (OrderSubmitted, WithdrawalRequested)
+
+
+@cache
+def _values_of(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    """Return how to read all fields of a command at once: one is made anew for each that is carried out."""
+    return attrgetter(*(field.name for field in fields(kind)))
 
 
 def invalid(detail: str) -> Answer:

@@ -13,7 +13,17 @@ from typing import Any
 import asyncpg
 
 from live.books.clock import Clock
-from live.books.commands import Answer, Asked, Command, KeyReused, NotAnswered, Overloaded, answer_to, invalid
+from live.books.commands import (
+    Answer,
+    Asked,
+    Command,
+    KeyReused,
+    NotAnswered,
+    Overloaded,
+    answer_to,
+    invalid,
+    named,
+)
 from live.books.reconciliation import Reconciler
 from live.books.writable import check_writable
 from live.ledger.inputs import CommandInvalid, LedgerInput, WithdrawalRequested
@@ -254,13 +264,14 @@ class BooksProcess:
             self._known.popitem(last=False)
 
     def _named(self, asked: Asked) -> Any:
-        """Set the time of a command, and the id of a new order or withdrawal."""
-        now = self._now()
-        if isinstance(asked, OrderSubmitted) and not asked.order_id:
-            return replace(asked, ts=now, order_id=self.machine.next_id(OrderSubmitted))
-        if isinstance(asked, WithdrawalRequested) and not asked.withdrawal_id:
-            return replace(asked, ts=now, withdrawal_id=self.machine.next_id(WithdrawalRequested))
-        return replace(asked, ts=now)
+        """Set the time of a command, and the id of an order or a withdrawal that has none."""
+        if isinstance(asked, OrderSubmitted):
+            name = asked.order_id or self.machine.next_id(OrderSubmitted)
+        elif isinstance(asked, WithdrawalRequested):
+            name = asked.withdrawal_id or self.machine.next_id(WithdrawalRequested)
+        else:
+            name = ""
+        return named(asked, self._now(), name)
 
     def _stamped(self, given: LedgerInput) -> Any:
         return replace(given, ts=self._now())

@@ -6,6 +6,8 @@ One of them would fail the commit it shares with others, and again each time it 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
+from functools import cache
+from typing import Any
 
 from live.books.commands import Command
 from risk.errors import InvalidInput
@@ -15,6 +17,7 @@ from risk.settings import RiskConfig
 
 _LONGEST_TEXT = 500  # characters; what is unique goes into an index, whose entries are bounded
 _LARGEST_INT = 2**63 - 1
+_PLAIN = frozenset((str, int, bool, Decimal, type(None)))  # most values: nothing is inside them
 
 
 def check_writable(command: Command) -> None:
@@ -23,34 +26,46 @@ def check_writable(command: Command) -> None:
         raise InvalidInput("key was empty; every command needs one of its own")
     _check_text("key", command.key)
     for name, value in _values(command.asked):
-        match value:
-            case str():
-                _check_text(name, value)
-            case Decimal():
-                to_decimal(value, name)
-            case int():
-                if abs(value) > _LARGEST_INT:
-                    raise InvalidInput(f"{name} was {value}; it must lie within {_LARGEST_INT} of 0")
+        kind = type(value)
+        if kind is Decimal:
+            to_decimal(value, name)
+        elif isinstance(value, str):
+            _check_text(name, value)
+        elif kind is int and abs(value) > _LARGEST_INT:
+            raise InvalidInput(f"{name} was {value}; it must lie within {_LARGEST_INT} of 0")
     if isinstance(command.asked, ConfigChanged):
         _check_config(command.asked)
 
 
-def _values(holder: object) -> Iterator[tuple[str, object]]:
+def _values(holder: Any) -> Iterator[tuple[str, Any]]:
     """Go through the fields of a command and of what it holds, each with its name."""
-    for field in fields(holder):  # type: ignore[arg-type]
-        value = getattr(holder, field.name)
+    kind: Any = type(holder)
+    for name in _names(kind):
+        value = getattr(holder, name)
+        if type(value) in _PLAIN:
+            yield name, value
+            continue
         for part in value if isinstance(value, tuple) else (value,):
             if is_dataclass(part):
                 yield from _values(part)
             else:
-                yield field.name, part
+                yield name, part
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def _check_text(name: str, text: str) -> None:
     if len(text) > _LONGEST_TEXT:
         raise InvalidInput(f"{name} had {len(text)} characters; at most {_LONGEST_TEXT} are taken")
-    if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
+    if "\0" in text or not (text.isascii() or _is_unicode(text)):
         raise InvalidInput(f"{name} was {text!r}; it must be Unicode text without NUL")
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def _check_config(asked: ConfigChanged) -> None:

@@ -31,7 +31,7 @@ from risk.events import (
 from risk.inputs import OrderSubmitted
 from risk.ledger import ZERO
 from risk.numbers import round_money
-from risk.state import SPLIT_SUFFIX
+from risk.state import SPLIT_SUFFIX, Position
 
 SIDES = {1: "BUY", -1: "SELL"}
 DIRECTIONS = {1: "LONG", -1: "SHORT"}
@@ -279,47 +279,54 @@ class TradingProjection:
     def _write_position(self, batch: Batch, position_id: int, seq: int, now: Moment) -> None:
         state, position = self.state, self._book.positions.get(position_id)
         row = state.positions.get(position_id)
-        if row is None:
-            row = self._new_row(self._openings[position_id], seq, now)
         if position is None:
-            status = "LIQUIDATED" if position_id in self._liquidated else "CLOSED"
-            row = row._replace(size=ZERO, cost=ZERO, margin=ZERO, status=status, updated_at=now)
-            state.positions.pop(position_id, None)
-            state.rates_at.pop(position_id, None)
-            if row.margin_mode == "CROSS":
-                self._money.cross_changed(position_id, row.user_id, ZERO)
-            self._money.closed(position_id)
+            row = self._closed(row or self._row_of(self._openings[position_id], ZERO, seq, now), now)
         else:
-            row = row._replace(
-                size=position.size,
-                entry_price=position.cost / position.size,
-                margin=position.margin,
-                cost=position.cost,
-                funding_index=position.funding_index,
-                updated_at=now,
-            )
+            if row is None:
+                row = self._row_of(position, position.funding_index, seq, now)
+            else:
+                row = row._replace(
+                    size=position.size,
+                    entry_price=position.cost / position.size,
+                    margin=position.margin,
+                    cost=position.cost,
+                    funding_index=position.funding_index,
+                    updated_at=now,
+                )
             state.positions[position_id] = row
             if not position.isolated:
                 initial = round_money(position.cost / position.leverage)
                 self._money.cross_changed(position_id, row.user_id, initial)
         batch.replace(row)
 
-    def _new_row(self, event: PositionOpened, seq: int, now: Moment) -> PositionRow:
+    def _closed(self, row: PositionRow, now: Moment) -> PositionRow:
+        """Forget a position that is gone, and return its last row."""
+        self.state.positions.pop(row.id, None)
+        self.state.rates_at.pop(row.id, None)
+        if row.margin_mode == "CROSS":
+            self._money.cross_changed(row.id, row.user_id, ZERO)
+        self._money.closed(row.id)
+        status = "LIQUIDATED" if row.id in self._liquidated else "CLOSED"
+        return row._replace(size=ZERO, cost=ZERO, margin=ZERO, status=status, updated_at=now)
+
+    def _row_of(
+        self, opened: Position | PositionOpened, funding_index: Decimal, seq: int, now: Moment
+    ) -> PositionRow:
         return PositionRow(
-            event.position_id,
-            event.user,
-            event.symbol,
-            DIRECTIONS[event.side],
-            event.size,
-            event.cost / event.size,
-            event.margin_mode,
-            event.source,
+            opened.position_id,
+            opened.user,
+            opened.symbol,
+            DIRECTIONS[opened.side],
+            opened.size,
+            opened.cost / opened.size,
+            opened.margin_mode,
+            opened.source,
             "OPEN",
-            event.leverage,
-            event.margin,
-            event.cost,
-            ZERO,
-            self._opened_by[event.position_id],
+            opened.leverage,
+            opened.margin,
+            opened.cost,
+            funding_index,
+            self._opened_by[opened.position_id],
             seq,
             now,
             now,
