@@ -3,7 +3,6 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from copy import copy
-from decimal import Decimal
 from typing import Any
 
 from risk import (
@@ -17,9 +16,9 @@ from risk import (
     users,
     venue,
 )
+from risk.book_view import BookView
 from risk.checks import market_view
 from risk.core import Core
-from risk.digest import state_digest
 from risk.errors import InvalidInput, InvariantBroken
 from risk.events import Event
 from risk.frozen import freeze, thaw
@@ -53,7 +52,7 @@ from risk.market import SymbolSpec, SymbolView
 from risk.modes import review_mode, set_mode
 from risk.routing import exposure_edges as mode_edges
 from risk.settings import Settings
-from risk.state import Position, SymbolState
+from risk.state import SymbolState
 from risk.triggers import Side
 from risk.watch import Bands
 
@@ -63,7 +62,7 @@ INFINITY = float("inf")
 _NUDGE = 1 - 1e-12  # by more than float arithmetic is off, by less than any price step
 
 
-class Book:
+class Book(BookView):
     """Be the platform's books and rules: the same inputs in the same order give the same events and digest.
 
     No I/O, no clock, no random numbers: time arrives in the inputs, and requests for the shell leave as
@@ -268,73 +267,6 @@ class Book:
         if core.expiries:
             due.append(core.expiries[0][0])
         return max(core.now, min(due))
-
-    @property
-    def balances(self) -> dict[str, Decimal]:
-        """Return a copy of all balances by account name (§7)."""
-        return dict(self._core.ledger.balances)
-
-    @property
-    def positions(self) -> dict[int, Position]:
-        """Return the open positions by id; to be read, never changed."""
-        return self._core.positions
-
-    def venue_position(self, account: HlAccount, symbol: str) -> Decimal:
-        """Return the signed size the book expects on one of our HL accounts."""
-        return self._core.venue_size(account, self._core.symbol(symbol))
-
-    def balance(self, account: str) -> Decimal:
-        """Return one account's balance (§7)."""
-        return self._core.ledger.balance(account)
-
-    def hedge(self, symbol: str) -> tuple[Decimal, Decimal]:
-        """Return the signed size and cost, at decision marks, of our hedge of ``symbol``."""
-        state = self._core.symbol(symbol)
-        return state.hedge_size, state.hedge_cost
-
-    def is_working(self, user: str, order_id: str) -> bool:
-        """Tell whether something of a user's order still waits, here or at Hyperliquid."""
-        sent = self._core.users[user].in_flight.values()
-        return order_id in self._core.orders or any(each.command_id == order_id for each in sent)
-
-    @property
-    def specs(self) -> dict[str, SymbolSpec]:
-        """Return the symbols the book trades."""
-        return {name: state.spec for name, state in self._core.symbols.items()}
-
-    @property
-    def settings(self) -> Settings:
-        """Return the settings in force."""
-        return self._core.settings
-
-    def views(self) -> list[SymbolView]:
-        """Return the last valid view of every symbol that has one."""
-        return [state.view for state in self._core.symbols.values() if state.view is not None]
-
-    def open_exposure(self) -> bool:
-        """Tell whether anything is still in flight at Hyperliquid."""
-        return bool(self._core.venue_orders)
-
-    def solvency(self) -> Decimal:
-        """Return what would be left to the house if everything were closed at mark (§7)."""
-        return house.solvency(self._core)
-
-    def users_open(self) -> Decimal:
-        """Return what users' positions would gain at mark, funding not yet settled included."""
-        return house.users_open(self._core)
-
-    def marks(self) -> dict[str, tuple[Decimal, Decimal]]:
-        """Return each symbol's last valid mark and its funding index."""
-        return {name: (state.mark, state.funding_index) for name, state in self._core.symbols.items()}
-
-    @property
-    def transactions(self) -> int:
-        """Return how many transactions the journal has: the id of the last."""
-        return self._core.ledger.seq
-
-    def digest(self) -> str:
-        """Return the hash of the whole state: equal books have equal digests, on any machine."""
-        return state_digest(self._core)
 
     def freeze(self) -> bytes:
         """Put the whole state down, to be taken up by ``thaw``."""
