@@ -49,7 +49,7 @@ class MarginTiers:
         return _compile(
             tuple(
                 (
-                    to_decimal(lower, f"tiers[{i}].lower_bound"),
+                    _shortest(to_decimal(lower, f"tiers[{i}].lower_bound")),
                     to_decimal(leverage, f"tiers[{i}].max_leverage"),
                 )
                 for i, (lower, leverage) in enumerate(pairs)
@@ -65,6 +65,11 @@ class MarginTiers:
         tier = self.index(notional)
         # Divide rather than multiply by the rate: 1/6 (3×) has no finite decimal, notional/6 often has.
         return notional / (2 * self.leverages[tier]) - self.deductions[tier]
+
+
+def _shortest(bound: Decimal) -> Decimal:
+    """Drop trailing zeros: which of two equal tables was compiled first must not show in any digit of ours."""
+    return Decimal(format(bound.normalize(), "f")) if bound else Decimal(0)
 
 
 @lru_cache(maxsize=1024)

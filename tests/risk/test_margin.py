@@ -248,6 +248,11 @@ class TestTiers:
     def test_members_may_be_strings_and_equal_tables_are_one_object(self) -> None:
         table = MarginTiers.of([("0.0", "40"), ("150000000.0", "20")])
         assert table is MarginTiers.of(BTC)
+        assert (
+            str(table.lowers[1])
+            == str(MarginTiers.of([(0, 40), ("150000000.00", 20)]).lowers[1])
+            == "150000000"
+        )
         assert table is MarginTiers.of(table)
         assert table.lowers == (0, 150_000_000)
         assert table.leverages == (40, 20)
