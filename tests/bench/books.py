@@ -72,7 +72,8 @@ class RowByRow(Writer):
 
 def _single(kind: type) -> str:
     columns = columns_of(kind)
-    values = [c.expression.format(f"${place}::{c.array}") for place, c in enumerate(columns, 1)]
+    types = ["bytea" if column.text is None else f"text::{column.type}" for column in columns]
+    values = [c.expression.format(f"${place}::{types[place - 1]}") for place, c in enumerate(columns, 1)]
     names = [column.name for column in columns]
     insert = f"insert into {TABLES[kind]} ({', '.join(names)}) values ({', '.join(values)})"
     if kind in APPENDED:
@@ -83,7 +84,7 @@ def _single(kind: type) -> str:
 
 def _converted(kind: type, row: Any) -> list[Any]:
     return [
-        value if column.convert is None or value is None else column.convert(value)
+        value if column.text is None or value is None else column.text(value)
         for column, value in zip(columns_of(kind), row, strict=True)
     ]
 
