@@ -21,7 +21,7 @@ from live.ledger.liabilities import proof as proof_of
 from live.ledger.liabilities import publish
 from live.ledger.statements import parse_time, statement, trial_balance
 from live.settings import read_settings
-from risk.errors import InvalidInput
+from risk.errors import InvalidInput, InvariantBroken
 
 BROKEN_STATUS = 1
 
@@ -76,6 +76,11 @@ def liabilities_command(user: str | None, out: Path | None, json: bool) -> None:
         if user is not None:
             _write_proof(proof_of(connection, user), out)
             return
+        balance = trial_balance(connection)
+        if not balance.balances:  # a root once published cannot be taken back
+            raise InvariantBroken(
+                f"debits are {balance.debit}, credits {balance.credit}: nothing was published; run `ledger check`"
+            )
         found = publish(connection)
     if json:
         _print_json(found._asdict())
@@ -100,8 +105,12 @@ def verify_command(head: str | None, journal_head: str | None, json: bool) -> No
 
 @contextmanager
 def _books() -> Iterator[psycopg.Connection[Any]]:
-    with open_database(read_settings()) as dsn, psycopg.connect(dsn) as connection:
-        yield connection
+    try:
+        with open_database(read_settings()) as dsn, psycopg.connect(dsn) as connection:
+            yield connection
+    except InvariantBroken as error:
+        Console(stderr=True, soft_wrap=True).print(f"broken: {error}", highlight=False, markup=False)
+        raise typer.Exit(BROKEN_STATUS) from None
 
 
 @contextmanager

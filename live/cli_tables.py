@@ -107,7 +107,7 @@ def trial_balance(found: TrialBalance) -> list[RenderableType]:
 def _table(title: str, texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0), header_style="bold")
     for name in texts:
-        table.add_column(name, overflow="fold", no_wrap=name in ("time", "type"))
+        table.add_column(name, overflow="fold", no_wrap=name in ("time", "type"), min_width=len(name))
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     table.show_header = any((*texts, *numbers))

@@ -27,7 +27,12 @@ def open_database(settings: LiveSettings, *, migrate: bool = False) -> Iterator[
         _prepare(settings.database_url, migrate)
         yield settings.database_url
         return
-    server = start_server(settings.hybrid_perps_home / "postgres")
+    folder = settings.hybrid_perps_home / "postgres"
+    if not migrate and not folder.exists():
+        raise InvalidInput(
+            f"there are no books in {settings.hybrid_perps_home} yet; `hybrid-perps books` opens them there"
+        )
+    server = start_server(folder)
     try:
         _prepare(server.dsn, migrate)
         yield server.dsn

@@ -22,14 +22,19 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """Be the time of day."""
+    """Be the time of day as it was at the start, gone on evenly since.
+
+    A step of the machine's clock is not followed: forwards it would stop the books' time until the clock is
+    right again, since inputs never go back.
+    """
 
     def __init__(self) -> None:
         self._handles: dict[Callable[[], None], asyncio.TimerHandle] = {}
+        self._ahead_ns = time.time_ns() - time.monotonic_ns()
 
     def now_ns(self) -> int:
         """Return the time."""
-        return time.time_ns()
+        return self._ahead_ns + time.monotonic_ns()
 
     def call_at(self, due_ns: int, call: Callable[[], None]) -> None:
         """Call once at ``due_ns``."""

@@ -25,7 +25,7 @@ from live.books.commands import (
     named,
 )
 from live.books.reconciliation import Reconciler
-from live.books.writable import check_writable
+from live.books.writable import check_values, check_writable
 from live.ledger.inputs import CommandInvalid, LedgerInput, WithdrawalRequested
 from live.ledger.machine import Machine
 from live.ledger.rows import IdempotencyRow, Moment, VenueOrderRow
@@ -146,10 +146,16 @@ class BooksProcess:
         return await asked.answered
 
     def tell(self, given: LedgerInput) -> None:
-        """Take an input that nobody waits for: what a venue, the feed or the books' own checks say."""
+        """Take an input that nobody waits for: what a venue, the feed or the books' own checks say.
+
+        Raises InvalidInput for one that could never be right; then nothing has changed.
+        """
         if self._stopped:
             return
-        self._driver.command(self._stamped(given))
+        check_values(given)
+        stamped = self._stamped(given)
+        self.machine.check(stamped)
+        self._driver.command(stamped)
         self._woken()
 
     def quote(self, symbol: str, bid: float, ask: float, bid_size: float, ask_size: float) -> None:
@@ -241,6 +247,7 @@ class BooksProcess:
         before = machine.seq
         machine.idempotency_key = command.key
         try:
+            machine.check(given)
             events = self._driver.command(given)
             answer = answer_to(command.asked, machine.seq, events)
         except InvalidInput as error:

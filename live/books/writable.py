@@ -25,7 +25,14 @@ def check_writable(command: Command) -> None:
     if not command.key:
         raise InvalidInput("key was empty; every command needs one of its own")
     _check_text("key", command.key)
-    for name, value in _values(command.asked):
+    check_values(command.asked)
+    if isinstance(command.asked, ConfigChanged):
+        _check_config(command.asked)
+
+
+def check_values(given: object) -> None:
+    """Raise InvalidInput, naming the value, for an input with a value that no table holds."""
+    for name, value in _values(given):
         kind = type(value)
         if kind is Decimal:
             to_decimal(value, name)
@@ -33,8 +40,6 @@ def check_writable(command: Command) -> None:
             _check_text(name, value)
         elif kind is int and abs(value) > _LARGEST_INT:
             raise InvalidInput(f"{name} was {value}; it must lie within {_LARGEST_INT} of 0")
-    if isinstance(command.asked, ConfigChanged):
-        _check_config(command.asked)
 
 
 def _values(holder: Any) -> Iterator[tuple[str, Any]]:

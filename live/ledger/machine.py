@@ -178,14 +178,10 @@ class Machine:
         """Take one input, with the market that moved quietly before it; return what happened.
 
         Raises InvalidInput, after which the books stand as before, and HalfTaken once anything else was raised.
+        Whoever gathers ``quiet`` for an input calls ``check`` first: what is refused there must not cost a tick.
         """
         self._must_be_whole()
-        try:
-            self._check(given)
-        except InvalidInput:
-            if quiet:
-                self.handle(MarketUpdated(given.ts, tuple(quiet)))
-            raise
+        self.check(given)
         began = self._clock()
         for_book = book_input(given)
         if for_book is None:
@@ -217,7 +213,8 @@ class Machine:
         """Return the id of the next order or withdrawal: its place in the journal, so that none comes twice."""
         return f"{_PREFIXES[of]}{self.seq + 1}"
 
-    def _check(self, given: LedgerInput) -> None:
+    def check(self, given: LedgerInput) -> None:
+        """Raise InvalidInput for what these books could never take, whatever the market."""
         if self.halted is not None and isinstance(given, STOPPED_BY_A_HALT):
             raise InvalidInput(f"the books are halted: {self.halted}; wait for an operator to release them")
         if isinstance(given, OrderSubmitted) and given.order_id != self.next_id(OrderSubmitted):

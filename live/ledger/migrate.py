@@ -43,6 +43,8 @@ def check_revision(dsn: str) -> None:
         found = _revision(connection)
     _refuse_newer(found)
     wanted = _scripts().get_current_head()
+    if found is None:
+        raise InvalidInput("there are no books in this database yet; `hybrid-perps books` opens them")
     if found != wanted:
         raise InvalidInput(
             f"the database's tables were at revision {found}, this program needs {wanted}: migrate it"

@@ -8,7 +8,7 @@ import psycopg
 from psycopg.rows import dict_row, tuple_row
 
 from live.ledger.checks import opened_books
-from risk.errors import InvalidInput
+from risk.errors import InvalidInput, InvariantBroken
 from risk.ledger import HOUSE_ACCOUNTS, ZERO
 
 _POSITIONS = """select id, symbol, direction, size, entry_price, margin_mode, margin, position_source, opened_at
@@ -109,6 +109,7 @@ def statement(
         opening = (
             movements[0].balance - movements[0].amount if movements else _balance(connection, user, to_ns)
         )
+        _must_follow(user, opening, movements)
         totals: dict[str, Decimal] = {}
         for each in movements:
             totals[each.type] = totals.get(each.type, ZERO) + each.amount
@@ -162,6 +163,17 @@ def _movements(
         (user, from_ns, to_ns),
     )
     return [Movement(*row) for row in rows]
+
+
+def _must_follow(user: str, balance: Decimal, movements: list[Movement]) -> None:
+    """Raise InvariantBroken where a balance is not the one before and what was moved: no one could use that."""
+    for each in movements:
+        if balance + each.amount != each.balance:
+            raise InvariantBroken(
+                f"the balance of {user!r} after {each.type} {each.ref} was {each.balance}, "
+                f"not {balance + each.amount}; run `ledger check`"
+            )
+        balance = each.balance
 
 
 def _balance(connection: psycopg.Connection[Any], user: str, to_ns: int | None) -> Decimal:

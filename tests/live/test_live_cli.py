@@ -159,20 +159,11 @@ def test_databases_that_cannot_be_used(run: Run, postgres: Postgres, database: s
     assert "127.0.0.1" in err
     assert "secret" not in err
     status, _, err = run("ledger", "check", at=postgres.new_database("not_migrated"))
-    assert (status, "migrate it" in err) == (2, True)
+    assert (status, "there are no books in this database yet" in err) == (2, True)
     with psycopg.connect(database) as connection:
         connection.execute("update alembic_version set version_num = '9999'")
     status, _, err = run("audit", "verify", at=database)
     assert (status, "newer than this program" in err) == (2, True)
-
-
-def test_our_own_database_is_asked_without_an_address(
-    tmp_path_factory: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("DATABASE_URL", raising=False)
-    monkeypatch.setenv("HYBRID_PERPS_HOME", str(tmp_path_factory.mktemp("home")))
-    assert hybrid_perps.run(["ledger", "check"]) == 2
-    assert "migrate it" in capsys.readouterr().err
 
 
 def test_it_runs_as_a_module_too(dsn: str) -> None:
@@ -185,3 +176,37 @@ def test_it_runs_as_a_module_too(dsn: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["balances"] is True
+
+
+def test_a_statement_that_does_not_add_up_and_a_root_of_wrong_wallets_are_refused(run: Run, dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        tamperer = Tamperer(connection)
+        tamperer.keep("balance_logs")
+        change = (
+            "update balance_logs set after = after + 1, before = before + 1 where user_id = 'dee' and id = "
+        )
+        assert tamperer.do([f"{change} (select max(id) from balance_logs where user_id = 'dee')"])
+        status, out, err = run("ledger", "statement", "dee")
+        tamperer.undo("balance_logs")
+        assert (status, out) == (1, "")
+        assert err.startswith("broken: the balance of 'dee' after ")
+        tamperer.keep("wallets")
+        tamperer.do(
+            ["update wallets set total_balance = total_balance + 5, cash = cash + 5 where user_id = 'dee'"]
+        )
+        status, out, err = run("ledger", "liabilities")
+        tamperer.undo("wallets")
+    assert (status, out) == (1, "")
+    assert err.startswith("broken: debits are ")
+
+
+def test_without_books_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("HYBRID_PERPS_HOME", str(tmp_path / "home"))
+    assert hybrid_perps.run(["ledger", "check"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "`hybrid-perps books` opens them" in err
+    assert not (tmp_path / "home" / "postgres").exists()

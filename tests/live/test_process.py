@@ -7,7 +7,7 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
-from live.books.clock import SetClock
+from live.books.clock import SetClock, WallClock
 from live.books.commands import Command, KeyReused, NotAnswered, Overloaded
 from live.books.process import Limits
 from live.ledger.inputs import DepositArrived, UserRegistered, WithdrawalProcessed, WithdrawalRequested
@@ -24,7 +24,7 @@ from risk.inputs import (
     VenueFilled,
     VenueOrderEnded,
 )
-from risk.settings import SECOND_NS, RiskConfig, RoutingConfig
+from risk.settings import DAY_NS, SECOND_NS, HedgeTier, RiskConfig, RoutingConfig
 from tests.live.books import a_desk, books_options, database
 from tests.postgres import postgres
 from tests.risk.book_builder import CROSS, START_NS, D
@@ -457,3 +457,45 @@ def test_state_of_an_input_that_broke_half_way_is_never_kept(database, monkeypat
             assert desk.process.machine.book.digest() == digest
 
     run(scenario())
+
+
+def test_a_refused_command_costs_no_tick_and_no_request(database):
+    """What a quiet tick and the time have made due is done by the next input, even if a bad command comes first."""
+
+    async def scenario():
+        tier = (HedgeTier(D(20_000), D("0.5")),)
+        options = books_options({"hedging_enabled": True, "hedge_tiers": tier}, normal_threshold=D("1e9"))
+        async with a_desk(database, options) as desk:
+            await desk.user("ann", 1_000_000)
+            await desk.order("ann", "BTC", 1, "1", leverage=5)
+            desk.clock._now_ns += 6 * SECOND_NS  # the timer is late
+            desk.mark("BTC", 100_001.0)
+            assert (await desk.order("nobody", "BTC", 1, "1")).status == "INVALID"
+            await desk.user("bob")
+            (hedge,) = desk.ports[HlAccount.HEDGE].sent
+            assert hedge.size == D("0.5")
+            assert [row.cloid for row in desk.process.in_flight()] == [hedge.cloid]
+
+    run(scenario())
+
+
+def test_a_receipt_that_no_table_could_hold_is_refused_and_the_books_go_on(database):
+    async def scenario():
+        async with a_desk(database) as desk:
+            await desk.user("ann")
+            await desk.order("ann", "BTC", 1, "0.5", leverage=10)
+            (sent,) = desk.ports[HlAccount.TRADING].sent
+            with pytest.raises(InvalidInput, match="reason was"):
+                desk.process.tell(VenueOrderEnded(0, sent.cloid, True, "bad\0reason"))
+            desk.process.tell(VenueOrderEnded(0, sent.cloid, True, "insufficient margin"))
+            await desk.user("bob")
+            assert await rows(database, "select status from orders") == [("CANCELLED",)]
+
+    run(scenario())
+
+
+def test_time_does_not_follow_a_step_of_the_machines_clock(monkeypatch):
+    clock = WallClock()
+    before = clock.now_ns()
+    monkeypatch.setattr("time.time_ns", lambda: before + 400 * DAY_NS)
+    assert 0 <= clock.now_ns() - before < SECOND_NS

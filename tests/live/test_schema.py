@@ -302,8 +302,29 @@ BACKWARDS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("withdrawals", {"status": "SENT"}, {"status": "REFUSED"}),
     *(
         ("withdrawals", {}, other)
-        for other in ({"id": "x"}, {"user_id": "v"}, {"amount": 6}, {"asset": "ETH"})
+        for other in (
+            {"id": "x"},
+            {"user_id": "v"},
+            {"amount": 6},
+            {"asset": "ETH"},
+            {"address": "b"},
+            {"fee": 1},
+        )
     ),
+    *(
+        ("orders", {"size": 2}, other)
+        for other in (
+            {"size": 3},
+            {"leverage": 40},
+            {"price": 1},
+            {"type": "LIMIT"},
+            {"margin_mode": "ISOLATED"},
+        )
+    ),
+    ("venue_orders", {"status": "ENDED"}, {"status": "REQUESTED"}),
+    ("venue_orders", {"status": "CANCEL_REQUESTED"}, {"status": "REQUESTED"}),
+    *(("venue_orders", {}, other) for other in ({"size": 2}, {"symbol": "ETH"}, {"account": "TRADING"})),
+    ("idempotency_keys", {}, {"answer": "another"}),
 ]
 
 
@@ -326,6 +347,7 @@ def test_states_never_go_backwards(
         ("positions", [{"size": 1, "margin": 20}, {"size": 3}, CLOSED]),
         ("deposits", [{"confirmations": 3}, {"status": "CREDITED"}]),
         ("withdrawals", [{"tx_hash": "t"}, {"status": "SENT", "processed_at": NOW}]),
+        ("venue_orders", [{"status": "CANCEL_REQUESTED"}, {"status": "ENDED"}]),
     ],
 )
 def test_states_go_forward(books: Connection, table: str, steps: list[dict[str, Any]]) -> None:

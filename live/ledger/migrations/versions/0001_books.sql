@@ -19,7 +19,10 @@ begin
     if old.status in ('FILLED', 'CANCELLED', 'EXPIRED', 'REFUSED')
         or new.filled_size < old.filled_size
         or (old.status = 'PARTIALLY_FILLED' and new.status in ('PENDING', 'RESTING'))
-        or (new.id, new.user_id, new.symbol, new.side) is distinct from (old.id, old.user_id, old.symbol, old.side)
+        or (new.id, new.user_id, new.symbol, new.side, new.price, new.type, new.leverage, new.margin_mode)
+            is distinct from
+            (old.id, old.user_id, old.symbol, old.side, old.price, old.type, old.leverage, old.margin_mode)
+        or new.size is distinct from old.size and old.size is not null
     then
         raise exception 'order % cannot go from (%, % filled) to (%, % filled)', old.id,
             old.status, old.filled_size, new.status, new.filled_size using errcode = 'restrict_violation';
@@ -35,6 +38,28 @@ begin
     then
         raise exception 'position % cannot go from % to %: a closed one is final, and whose and what it is stays',
             old.id, old.status, new.status using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+
+create function withdrawal_stays() returns trigger language plpgsql as $$
+begin
+    if (new.address, new.fee) is distinct from (old.address, old.fee) then
+        raise exception 'withdrawal % goes to % with a fee of %: that stays', old.id, old.address, old.fee
+            using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+
+create function request_moves_forward() returns trigger language plpgsql as $$
+begin
+    if old.status = 'ENDED'
+        or old.status = 'CANCEL_REQUESTED' and new.status = 'REQUESTED'
+        or (new.cloid, new.account, new.symbol, new.side, new.size, new.limit_price, new.order_id)
+            is distinct from (old.cloid, old.account, old.symbol, old.side, old.size, old.limit_price, old.order_id)
+    then
+        raise exception 'request % cannot go from % to %: an ended one is final, and what was asked for stays',
+            old.cloid, old.status, new.status using errcode = 'restrict_violation';
     end if;
     return new;
 end $$;
@@ -73,6 +98,7 @@ create table idempotency_keys (
     created_at timestamptz not null
 );
 create index on idempotency_keys (created_at);
+create trigger unchanged before update on idempotency_keys for each row execute function refuse_change();
 
 -- Who writes: only the holder of the latest epoch can commit, and only right after the last committed input.
 create table books_writer (
@@ -243,8 +269,6 @@ create table fills (
     seq bigint not null,
     created_at timestamptz not null
 );
-create index on fills (order_id);
-create index on fills (user_id, id);
 
 create table liquidations (
     id bigint primary key,
@@ -325,6 +349,7 @@ create table venue_orders (
     updated_at timestamptz not null
 );
 create index on venue_orders (seq) where status <> 'ENDED';
+create trigger forward before update on venue_orders for each row execute function request_moves_forward();
 
 -- ------------------------------------------------------------------------------------------------ chain
 
@@ -361,6 +386,7 @@ create table withdrawals (
 );
 create index on withdrawals (user_id);
 create trigger forward before update on withdrawals for each row execute function transfer_moves_forward();
+create trigger stays before update on withdrawals for each row execute function withdrawal_stays();
 
 create table aggregations (
     id text primary key,
@@ -400,7 +426,6 @@ create table routing_records (
     ts bigint not null,
     primary key (id, ts)
 ) partition by range (ts);
-create index on routing_records (order_id);
 
 create table routing_config (
     symbol text primary key,
