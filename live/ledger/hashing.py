@@ -25,7 +25,11 @@ def netstrings(*fields: Field) -> bytes:
 
     The lengths keep neighbours apart: no two lists of fields give the same bytes.
     """
-    texts = [_text(field) for field in fields]
+    # Most fields are plain text and integers: those are not worth a call each.
+    texts = [
+        field if (kind := type(field)) is str else str(field) if kind is int else _text(field)
+        for field in fields
+    ]
     whole = "".join([f"{len(text)}:{text}" for text in texts])
     if whole.isascii():  # a character is a byte then
         return whole.encode()

@@ -1,6 +1,5 @@
 """What happened to money, as rows: the journal, balance logs, wallets, the house's accounts."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -50,7 +49,7 @@ class MoneyProjection:
         state = self.state
         accounts, amounts = zip(*event.entries, strict=True)
         batch.append(JournalRow(event.seq, event.kind, event.ref, accounts, amounts, seq, event.ts))
-        changes: defaultdict[str, Decimal] = defaultdict(Decimal)
+        changes: dict[str, Decimal] = {}
         for account, amount in event.entries:
             kind, _, name = account.partition(":")
             if not name:
@@ -61,7 +60,7 @@ class MoneyProjection:
                 state.margins[name] = state.margins.get(name, ZERO) + amount
             self._users.add(name)
             if kind != _OUTSIDE_TOTAL:
-                changes[name] += amount
+                changes[name] = changes[name] + amount if name in changes else amount
         for user, amount in changes.items():
             if amount:
                 before = state.totals.get(user, ZERO)

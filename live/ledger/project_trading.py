@@ -250,13 +250,25 @@ class TradingProjection:
     def _write_order(self, batch: Batch, change: "_OrderChange", now: Moment) -> None:
         row, status = change.row, self._status(change)
         size = change.filled if row.size is None and status == "FILLED" else row.size
-        row = row._replace(
-            size=size,
-            route=change.route,
-            status=status,
-            filled_size=change.filled,
-            reason=change.reason,
-            updated_at=now,
+        row = OrderRow(
+            row.id,
+            row.user_id,
+            row.symbol,
+            row.side,
+            size,
+            row.price,
+            change.route,
+            status,
+            row.type,
+            row.leverage,
+            row.margin_mode,
+            row.reduce_only,
+            row.position_id,
+            change.filled,
+            change.reason,
+            row.seq,
+            row.created_at,
+            now,
         )
         batch.replace(row)
         if status in ("PENDING", "RESTING", "PARTIALLY_FILLED"):
