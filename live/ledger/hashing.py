@@ -25,11 +25,7 @@ def netstrings(*fields: Field) -> bytes:
 
     The lengths keep neighbours apart: no two lists of fields give the same bytes.
     """
-    # Most fields are plain text and integers: those are not worth a call each.
-    texts = [
-        field if (kind := type(field)) is str else str(field) if kind is int else _text(field)
-        for field in fields
-    ]
+    texts = [field if isinstance(field, str) else _text(field) for field in fields]
     whole = "".join([f"{len(text)}:{text}" for text in texts])
     if whole.isascii():  # a character is a byte then
         return whole.encode()
@@ -37,9 +33,7 @@ def netstrings(*fields: Field) -> bytes:
     return b"".join([b"%d:%b" % (len(text), text) for text in encoded])
 
 
-def _text(field: Field) -> str:
-    if isinstance(field, str):
-        return field
+def _text(field: int | Decimal | None) -> str:
     if field is None:
         return ""
     return plain(field) if isinstance(field, Decimal) else str(field)
