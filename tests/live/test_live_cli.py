@@ -190,9 +190,10 @@ def test_a_statement_that_does_not_add_up_and_a_root_of_wrong_wallets_are_refuse
         assert (status, out) == (1, "")
         assert err.startswith("broken: the balance of 'dee' after ")
         tamperer.keep("wallets")
-        tamperer.do(
-            ["update wallets set total_balance = total_balance + 5, cash = cash + 5 where user_id = 'dee'"]
+        moved = (
+            "total_balance = total_balance + 5, cash = cash + 5, available_balance = available_balance + 5"
         )
+        assert tamperer.do([f"update wallets set {moved} where user_id = 'dee'"])
         status, out, err = run("ledger", "liabilities")
         tamperer.undo("wallets")
     assert (status, out) == (1, "")
