@@ -1,5 +1,6 @@
 """Coming back: the latest snapshot, the inputs after it replayed, and the result proved against the tables."""
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,6 +20,7 @@ from risk.ledger import HOUSE_ACCOUNTS
 
 _ROWS_AT_ONCE = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_log = logging.getLogger(__name__)
 
 
 class BooksBroken(HybridPerpsError):
@@ -37,7 +39,7 @@ async def recover(
     if machine is None:
         machine = await _genesis(connection)
     first, done = machine.seq, 0
-    async for row in _inputs(connection, first):
+    async for row in _inputs(connection, first, machine.now):
         replay(machine, row)
         done += 1
         if done % _ROWS_AT_ONCE == 0:
@@ -89,7 +91,17 @@ async def _latest(connection: asyncpg.Connection) -> Machine | None:
         where version = $1 order by seq desc limit 1""",
         version(),
     )
-    return None if row is None else Snapshot(**row).machine()
+    newest = await connection.fetchval("select max(seq) from book_snapshots")
+    if newest is not None and (row is None or row["seq"] < newest):
+        _log.warning(
+            "the snapshot at input %d is of other code; all inputs after %d are replayed",
+            newest,
+            0 if row is None else row["seq"],
+        )
+    try:
+        return None if row is None else Snapshot(**row).machine()
+    except InvalidInput as error:
+        raise BooksBroken(str(error)) from None
 
 
 async def _genesis(connection: asyncpg.Connection) -> Machine:
@@ -112,12 +124,12 @@ def open_again(row: Any) -> Machine:
     raise BooksBroken("input 0 of the journal does not open the books with the link it has")
 
 
-async def _inputs(connection: asyncpg.Connection, after: int) -> AsyncIterator[Any]:
+async def _inputs(connection: asyncpg.Connection, after: int, now: int) -> AsyncIterator[Any]:
+    """Give the inputs after one taken at ``now``: earlier months need not be looked at."""
+    sql = """select seq, ts, kind, idempotency_key, body, link from input_journal
+        where seq > $1 and ts >= $2 order by seq"""
     async with connection.transaction(readonly=True):
-        sql = (
-            "select seq, ts, kind, idempotency_key, body, link from input_journal where seq > $1 order by seq"
-        )
-        async for row in connection.cursor(sql, after, prefetch=_ROWS_AT_ONCE):
+        async for row in connection.cursor(sql, after, now, prefetch=_ROWS_AT_ONCE):
             yield row
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from live.books.process import Limits
 from live.ledger.recovery import BooksBroken, recover
-from risk.errors import HybridPerpsError
 from tests.live.books import a_desk, database
 from tests.postgres import postgres
 
@@ -67,10 +66,19 @@ def test_any_snapshot_or_none_leads_to_the_same_books(database, gone):
     assert recovered(database, seq) == digest
 
 
-def test_a_snapshot_of_other_code_is_left_alone(database):
-    digest, seq = filled(database)
-    tamper(database, "update book_snapshots set version = 'of another day'")
+@pytest.mark.parametrize("which", ["seq = (select max(seq) from book_snapshots)", "true"])
+def test_a_snapshot_of_other_code_is_left_alone_and_told_of(database, caplog, which):
+    digest, seq = filled(database, snapshot_every=5)
+    tamper(database, f"update book_snapshots set version = 'of another day' where {which}")
+    with psycopg.connect(database) as connection:
+        (readable,) = connection.execute(
+            "select coalesce(max(seq), 0) from book_snapshots where version <> 'of another day'"
+        ).fetchone()
+    assert bool(readable) == (which != "true")
     assert recovered(database, seq) == digest
+    assert caplog.messages == [
+        f"the snapshot at input {seq} is of other code; all inputs after {readable} are replayed"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +98,7 @@ def test_a_snapshot_of_other_code_is_left_alone(database):
 def test_what_does_not_agree_is_named(database, change, named):
     _, seq = filled(database)
     tamper(database, change)
-    with pytest.raises(HybridPerpsError, match=named):
+    with pytest.raises(BooksBroken, match=named):
         recovered(database, seq)
 
 

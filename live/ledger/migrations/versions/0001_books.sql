@@ -223,7 +223,7 @@ create table orders (
     created_at timestamptz not null,
     updated_at timestamptz not null
 ) with (fillfactor = 85);
-create index on orders (user_id, seq);
+create index on orders (user_id, seq) where status in ('PENDING', 'RESTING', 'PARTIALLY_FILLED');
 create trigger forward before update on orders for each row execute function order_moves_forward();
 
 create table positions (
@@ -384,7 +384,7 @@ create table withdrawals (
     seq bigint not null,
     created_at timestamptz not null
 );
-create index on withdrawals (user_id);
+create index on withdrawals (user_id) where status = 'PENDING';
 create trigger forward before update on withdrawals for each row execute function transfer_moves_forward();
 create trigger stays before update on withdrawals for each row execute function withdrawal_stays();
 
