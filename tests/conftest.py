@@ -1,5 +1,6 @@
 """Shared test settings: deterministic Hypothesis, and the place of real history when there is any."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ settings.register_profile(
 )
 settings.load_profile("ci")
 
+# Tests of these folders work in threads of their own, where garbage may be collected.
+THREADED = ("live", "faults", "load")
 NO_HISTORY = "no real history: shared/data is not beside the project and HYBRID_PERPS_DATA is not set"
 
 
@@ -22,6 +25,13 @@ def real_history() -> Path:
     if history is None:
         pytest.skip(NO_HISTORY)
     return history
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_leftovers(request: pytest.FixtureRequest) -> None:
+    """Collect what earlier tests left: a NautilusTrader strategy may not be dropped in another thread than its own."""
+    if request.path.parent.name in THREADED:
+        gc.collect()
 
 
 def pytest_terminal_summary(terminalreporter):
