@@ -1,0 +1,3 @@
+-- Operators, what they propose, and who approved it.
+
+select 1;
