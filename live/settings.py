@@ -74,15 +74,15 @@ class LiveSettings(BaseSettings):
         return found
 
 
-def read_settings() -> LiveSettings:
-    """Return the settings the environment gives.
+def read_settings[S: LiveSettings = LiveSettings](kind: type[S] = LiveSettings) -> S:  # type: ignore[assignment]
+    """Return the settings the environment gives, those of the live shell or of a ``kind`` with more.
 
     DATABASE_URL: a PostgreSQL of your own; without it one is run in HYBRID_PERPS_HOME. BUS_URL: a Redis that
     carries commands between processes; without it they stay in one. HYBRID_PERPS_HOME: where files are kept,
     by default the user's data folder. Raises InvalidInput that names the variable.
     """
     try:
-        return LiveSettings()
+        return kind()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         reason = first["msg"].removeprefix("Value error, ")

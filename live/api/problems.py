@@ -1,0 +1,175 @@
+"""What is answered when something is not done: problem documents, RFC 9457."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import asyncpg
+import msgspec
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from live.books.commands import Answer, KeyReused, NotAnswered, Overloaded
+from live.ledger.writer import DatabaseLost
+from risk.errors import HybridPerpsError, InvalidInput
+
+MEDIA_TYPE = "application/problem+json"
+_TYPE = "urn:hybrid-perps:problem:"
+_RETRY = {"Retry-After": "1"}
+_DATABASE_LOST = "the database does not answer; try again shortly"
+
+
+class FieldError(BaseModel):
+    """Say what is wrong with one field of a request."""
+
+    field: str = Field(examples=["body.size"])
+    detail: str = Field(examples=["Input should be greater than 0"])
+
+
+class ProblemDocument(BaseModel):
+    """Say why a request was not done (RFC 9457); programs look at ``code``."""
+
+    type: str = Field(examples=["urn:hybrid-perps:problem:invalid"])
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["size was 0; it must be more than 0"])
+    instance: str = Field(description="The request's X-Request-ID.", examples=["5f0c2c3e9a1b4d6f8e7a"])
+    code: str = Field(examples=["invalid"])
+    errors: list[FieldError] = []
+
+
+class Problem(Exception):
+    """End a request with a problem document of ``status`` and ``code``."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+
+
+# Which status and code an error of the domain has; the most special class that is named here counts.
+STATUS_OF: dict[type[Exception], tuple[int, str]] = {
+    HybridPerpsError: (422, "invalid"),
+    InvalidInput: (422, "invalid"),
+    KeyReused: (409, "key-reused"),
+    Overloaded: (503, "overloaded"),
+    NotAnswered: (504, "outcome-unknown"),
+    DatabaseLost: (503, "database-unavailable"),
+}
+# What a driver raises when its server went away: nothing of it is for users.
+LOST: tuple[type[Exception], ...] = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    OSError,  # also TimeoutError
+)
+
+
+def check_done(answer: Answer) -> Answer:
+    """Return an answer that is DONE; raise the problem that another is."""
+    if answer.status == "INVALID":
+        raise Problem(422, "invalid", answer.detail)
+    if answer.status == "REFUSED":
+        raise Problem(409, answer.code, answer.detail or answer.code)
+    return answer
+
+
+def problem_response(problem: Problem, instance: str) -> Response:
+    """Return the response that tells a problem; ``instance`` is the request's correlation id."""
+    document: dict[str, Any] = {
+        "type": _TYPE + problem.code,
+        "title": _title(problem.status),
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": instance,
+        "code": problem.code,
+        "errors": [{"field": error.field, "detail": error.detail} for error in problem.errors],
+    }
+    return Response(
+        msgspec.json.encode(document), problem.status, headers=problem.headers, media_type=MEDIA_TYPE
+    )
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the problem that an error is; of one that nobody foresaw it tells nothing."""
+    if isinstance(error, Problem):
+        return error
+    for kind in type(error).__mro__:
+        if kind in STATUS_OF:
+            status, code = STATUS_OF[kind]
+            return Problem(status, code, str(error), headers=_RETRY if status == 503 else None)
+    if isinstance(error, LOST):
+        return Problem(503, "database-unavailable", _DATABASE_LOST, headers=_RETRY)
+    return Problem(500, "internal", "something went wrong on our side; tell us this request's id")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the ``responses`` of a route that may answer with problems of these statuses.
+
+    Those that any route may answer with (400, 413, 415, 422, 429, 500, 503) need not be named.
+    """
+    return {status: _documented(status) for status in statuses}
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of ``app`` answered with a problem document."""
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    kinds: list[type[Exception]] = [Problem, *STATUS_OF, *LOST]
+    for kind in kinds:
+        app.add_exception_handler(kind, _told)
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    return problem_response(problem_of(error), request.scope["request_id"])
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """Tell what the framework refuses: no such path, no such method, a body that is no JSON."""
+    assert isinstance(error, HTTPException)
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    problem = Problem(error.status_code, code, str(error.detail), headers=error.headers)
+    return problem_response(problem, request.scope["request_id"])
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """Name each field that is wrong, without its value: it may be a password."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if any(each["type"] == "json_invalid" for each in found):
+        problem = Problem(400, "malformed", "the body was no valid JSON")
+    else:
+        errors = [FieldError(field=_name(each["loc"]), detail=each["msg"]) for each in found]
+        problem = Problem(422, "invalid", f"{errors[0].field}: {errors[0].detail}", errors=errors)
+    return problem_response(problem, request.scope["request_id"])
+
+
+def _name(place: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in place)
+
+
+def _title(status: int) -> str:
+    return HTTPStatus(status).phrase
+
+
+def _documented(status: int) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
+    return {"description": _title(status), "content": {MEDIA_TYPE: {"schema": schema}}}

@@ -1,0 +1,83 @@
+"""What a request may use, made in one place."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import asyncpg
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from live.api.settings import ApiSettings
+from live.api.shared_state import SharedState, open_shared_state
+from live.books.bus import Bus, InProcessBus, open_bus
+from risk.errors import InvalidInput
+
+_CONNECTIONS = 10
+_COMMAND_S = 10.0  # of one statement; what takes longer is broken off
+
+
+@dataclass(frozen=True)
+class Services:
+    """Hold what requests share. ``clock`` gives UTC nanoseconds; ``dev`` says that test funds are given away."""
+
+    settings: ApiSettings
+    pool: asyncpg.Pool
+    bus: Bus
+    clock: Callable[[], int]
+    shared: SharedState
+    dev: bool = False
+    tls: bool = False
+
+
+@asynccontextmanager
+async def open_services(
+    settings: ApiSettings,
+    dsn: str,
+    here: InProcessBus | None = None,
+    *,
+    clock: Callable[[], int] = time.time_ns,
+    dev: bool = False,
+    tls: bool = False,
+) -> AsyncIterator[Services]:
+    """Open what the API needs on the migrated database at ``dsn``, for as long as the block lasts.
+
+    ``here`` is the bus of the books in this process, which BUS_URL replaces. Raises InvalidInput for what does
+    not answer.
+    """
+    async with AsyncExitStack() as stack:
+        pool = await _open_pool(dsn)
+        stack.push_async_callback(_close_pool, pool)
+        bus = await stack.enter_async_context(open_bus(settings, here))
+        shared = await stack.enter_async_context(open_shared_state(settings.bus_url))
+        yield Services(settings, pool, bus, clock, shared, dev, tls)
+
+
+def services(connection: HTTPConnection) -> Services:
+    """Give a request, or a WebSocket, what it may use."""
+    found: Services = connection.app.state.services
+    return found
+
+
+Using = Annotated[Services, Depends(services)]
+
+
+async def _open_pool(dsn: str) -> asyncpg.Pool:
+    try:
+        return await asyncpg.create_pool(
+            dsn, min_size=1, max_size=_CONNECTIONS, command_timeout=_COMMAND_S, timeout=_COMMAND_S
+        )
+    except (OSError, asyncpg.PostgresError) as error:
+        raise InvalidInput(f"the database does not answer: {error}") from None
+
+
+async def _close_pool(pool: asyncpg.Pool) -> None:
+    """Close in order, but wait no longer for a server that is gone."""
+    try:
+        async with asyncio.timeout(_COMMAND_S):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
