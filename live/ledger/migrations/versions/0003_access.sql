@@ -6,6 +6,12 @@
 
 create schema access;
 
+-- Which master key the rest was written with: another would open nothing.
+create table access.keyring (
+    one boolean primary key default true check (one),
+    fingerprint bytea not null check (octet_length(fingerprint) = 32)
+);
+
 create table access.accounts (
     id text primary key check (id ~ '^u[a-z2-7]{20}$'),
     email text unique check (email = lower(email) and email ~ '^[^@[:space:]]+@[^@[:space:]]+$'

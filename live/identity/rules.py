@@ -1,0 +1,48 @@
+"""The numbers of log-in: lifetimes, costs and limits."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Let ``free`` attempts fail, then lock for ``first_s``, twice that after the next, at most ``most_s``."""
+
+    free: int
+    first_s: int
+    most_s: int
+
+
+@dataclass(frozen=True)
+class AccessRules:
+    """Hold every number; seconds unless named otherwise. The argon2 costs are the RFC 9106 profile for less memory."""
+
+    access_s: int = 300
+    session_s: int = 30 * 86_400
+    idle_s: int = 7 * 86_400
+    challenge_s: int = 300
+    email_token_s: int = 3_600
+    nonce_s: int = 600
+    device_s: int = 30 * 86_400
+    totp_drift_steps: int = 1
+    recovery_codes: int = 10
+    api_keys: int = 30
+    longest_grace_s: int = 86_400
+    receive_window_ms: int = 5_000
+    longest_window_ms: int = 60_000
+    ahead_ms: int = 1_000  # how far a client's clock may be ahead
+    shortest_password: int = 10
+    longest_password: int = 256
+    argon2_memory_kib: int = 65_536
+    argon2_passes: int = 3
+    argon2_lanes: int = 1
+    argon2_threads: int = 1  # one hash at a time leaves the other cores to trading
+    argon2_waiting: int = 64
+    forget_guesses_s: int = 86_400
+    limits: dict[str, Limit] = field(
+        default_factory=lambda: {
+            "password": Limit(5, 60, 3_600),
+            "second-factor": Limit(5, 60, 3_600),
+            "network": Limit(20, 60, 3_600),
+            "letters": Limit(5, 600, 3_600),
+        }
+    )
