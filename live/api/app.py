@@ -4,9 +4,15 @@ import importlib
 import pkgutil
 
 from fastapi import FastAPI
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from live.api import problems, routes
+from live.api import document, problems, routes
+from live.api.middleware.bodies import Bodies
+from live.api.middleware.errors import Errors
+from live.api.middleware.observed import Observed
+from live.api.middleware.rate_limits import RateLimits
 from live.api.middleware.request_id import RequestId
+from live.api.middleware.security_headers import SecurityHeaders
 from live.api.services import Services
 
 PREFIX = "/v1"
@@ -16,15 +22,38 @@ _EVERY_ROUTE = (400, 413, 415, 422, 429, 500, 503)
 def create_app(services: Services) -> FastAPI:
     """Return the application over what ``open_services`` opened.
 
-    Every module of ``live.api.routes`` with a ``router`` is included under /v1; one that says ``DEV_ONLY`` is
-    there in development alone.
+    Every module of ``live.api.routes`` with a ``router`` is included under /v1, or its own ``PREFIX``; one that
+    says ``DEV_ONLY`` is there in development alone.
     """
-    app = FastAPI(title="Hybrid Perps", version="1", responses=problems.documented(*_EVERY_ROUTE))
+    app = FastAPI(
+        title="Hybrid Perps",
+        version="1",
+        description=document.DESCRIPTION,
+        responses=problems.documented(*_EVERY_ROUTE),
+        openapi_url=document.PATH,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.services = services
     problems.install(app)
+    document.describe(app)
     for found in pkgutil.iter_modules(routes.__path__, routes.__name__ + "."):
         module = importlib.import_module(found.name)
         if hasattr(module, "router") and (services.dev or not getattr(module, "DEV_ONLY", False)):
-            app.include_router(module.router, prefix=PREFIX)
-    app.add_middleware(RequestId)
+            app.include_router(module.router, prefix=getattr(module, "PREFIX", PREFIX))
+    _wrap(app, services)
     return app
+
+
+def _wrap(app: FastAPI, services: Services) -> None:
+    """Put the middleware around the routes, the innermost first."""
+    app.add_middleware(Bodies, largest=services.settings.max_body_bytes)
+    app.add_middleware(RateLimits, rates=services.rates)
+    app.add_middleware(Errors)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Observed, metrics=services.metrics)
+    app.add_middleware(RequestId)
+    if services.settings.trusted_proxies:
+        trusted = [str(network) for network in services.settings.trusted_proxies]
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)

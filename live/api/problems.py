@@ -13,11 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from live.api.shared_state import SharedStateLost
 from live.books.commands import Answer, KeyReused, NotAnswered, Overloaded
 from live.ledger.writer import DatabaseLost
 from risk.errors import HybridPerpsError, InvalidInput
 
 MEDIA_TYPE = "application/problem+json"
+SCHEMA = {"$ref": "#/components/schemas/ProblemDocument"}
 _TYPE = "urn:hybrid-perps:problem:"
 _RETRY = {"Retry-After": "1"}
 _DATABASE_LOST = "the database does not answer; try again shortly"
@@ -69,6 +71,7 @@ STATUS_OF: dict[type[Exception], tuple[int, str]] = {
     KeyReused: (409, "key-reused"),
     Overloaded: (503, "overloaded"),
     NotAnswered: (504, "outcome-unknown"),
+    SharedStateLost: (503, "unavailable"),
     DatabaseLost: (503, "database-unavailable"),
 }
 # What a driver raises when its server went away: nothing of it is for users.
@@ -130,16 +133,9 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Have every error of ``app`` answered with a problem document."""
+    """Have what the framework refuses answered with problem documents; the middleware ``Errors`` does the rest."""
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    kinds: list[type[Exception]] = [Problem, *STATUS_OF, *LOST]
-    for kind in kinds:
-        app.add_exception_handler(kind, _told)
-
-
-async def _told(request: Request, error: Exception) -> Response:
-    return problem_response(problem_of(error), request.scope["request_id"])
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -171,5 +167,4 @@ def _title(status: int) -> str:
 
 
 def _documented(status: int) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
-    return {"description": _title(status), "content": {MEDIA_TYPE: {"schema": schema}}}
+    return {"description": _title(status), "content": {MEDIA_TYPE: {"schema": SCHEMA}}}

@@ -11,6 +11,9 @@ import asyncpg
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from live.api.metrics import Metrics
+from live.api.rates import Rates
+from live.api.readiness import Readiness
 from live.api.settings import ApiSettings
 from live.api.shared_state import SharedState, open_shared_state
 from live.books.bus import Bus, InProcessBus, open_bus
@@ -29,8 +32,10 @@ class Services:
     bus: Bus
     clock: Callable[[], int]
     shared: SharedState
+    rates: Rates
+    metrics: Metrics
+    readiness: Readiness
     dev: bool = False
-    tls: bool = False
 
 
 @asynccontextmanager
@@ -41,7 +46,6 @@ async def open_services(
     *,
     clock: Callable[[], int] = time.time_ns,
     dev: bool = False,
-    tls: bool = False,
 ) -> AsyncIterator[Services]:
     """Open what the API needs on the migrated database at ``dsn``, for as long as the block lasts.
 
@@ -53,7 +57,17 @@ async def open_services(
         stack.push_async_callback(_close_pool, pool)
         bus = await stack.enter_async_context(open_bus(settings, here))
         shared = await stack.enter_async_context(open_shared_state(settings.bus_url))
-        yield Services(settings, pool, bus, clock, shared, dev, tls)
+        yield Services(
+            settings,
+            pool,
+            bus,
+            clock,
+            shared,
+            Rates(settings, shared),
+            Metrics(),
+            Readiness(pool, bus),
+            dev,
+        )
 
 
 def services(connection: HTTPConnection) -> Services:

@@ -6,10 +6,19 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
+from risk.errors import HybridPerpsError
+
 if TYPE_CHECKING:
     import redis.asyncio as redis
 
 _PREFIX = "hybrid-perps:api:"
+_log = structlog.get_logger("live.api")
+
+
+class SharedStateLost(HybridPerpsError):
+    """Say that what must happen once only cannot be marked: Redis does not answer."""
 
 
 class SharedState(Protocol):
@@ -66,25 +75,35 @@ class InMemory:
 
 
 class InRedis:
-    """Keep it in Redis, for several processes."""
+    """Keep it in Redis, for several processes; while Redis does not answer each process counts for itself."""
 
     since_s = 0.0
 
-    def __init__(self, client: "redis.Redis") -> None:
+    def __init__(self, client: "redis.Redis", lost: tuple[type[Exception], ...]) -> None:
         self._redis = client
+        self._lost = lost
+        self._here = InMemory()
 
     async def count(self, key: str, window_s: int) -> int:
         """Count one more of ``key``; its window ends in Redis a little after it does here."""
         name = f"{_PREFIX}count:{key}:{int(time.time()) // window_s}"
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.incr(name)
-            pipe.expire(name, 2 * window_s)
-            so_far, _ = await pipe.execute()
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.incr(name)
+                pipe.expire(name, 2 * window_s)
+                so_far, _ = await pipe.execute()
+        except self._lost as error:
+            _log.warning("counting without Redis", error=str(error))
+            return await self._here.count(key, window_s)
         return int(so_far)
 
     async def once(self, key: str, ttl_s: float) -> bool:
-        """Mark ``key``."""
-        marked = await self._redis.set(f"{_PREFIX}once:{key}", b"", nx=True, px=max(1, int(ttl_s * 1000)))
+        """Mark ``key``; raises SharedStateLost where it cannot be known whether it came before."""
+        ttl_ms = max(1, int(ttl_s * 1000))
+        try:
+            marked = await self._redis.set(f"{_PREFIX}once:{key}", b"", nx=True, px=ttl_ms)
+        except self._lost as error:
+            raise SharedStateLost("this cannot be done safely now; try again shortly") from error
         return marked is not None
 
 
@@ -94,8 +113,8 @@ async def open_shared_state(url: str | None) -> AsyncIterator[SharedState]:
     if url is None:
         yield InMemory()
         return
-    from live.books.bus_wire import connect, reach  # redis takes 0.2 s to import
+    from live.books.bus_wire import LOST, connect, reach  # redis takes 0.2 s to import
 
     async with connect(url) as client:
         await reach(client, url)
-        yield InRedis(client)
+        yield InRedis(client, LOST)

@@ -36,13 +36,20 @@ def upgrade(dsn: str) -> None:
         command.upgrade(config, "head")
 
 
+def latest_revision() -> str:
+    """Return the revision of the tables this code expects."""
+    head = _scripts().get_current_head()
+    assert head is not None
+    return head
+
+
 def check_revision(dsn: str) -> None:
     """Raise InvalidInput unless the database at ``dsn`` has exactly the tables this code expects."""
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)
     with engine.connect() as connection:
         found = _revision(connection)
     _refuse_newer(found)
-    wanted = _scripts().get_current_head()
+    wanted = latest_revision()
     if found is None:
         raise InvalidInput("there are no books in this database yet; `hybrid-perps books` opens them")
     if found != wanted:

@@ -87,7 +87,6 @@ async def served_api(
     *,
     options: BookOptions | None = None,
     dev: bool = False,
-    tls: bool = False,
     settings: dict[str, Any] | None = None,
 ) -> AsyncIterator[Api]:
     """Serve the API with books at ``dsn``; ``settings`` are fields of ``ApiSettings``."""
@@ -98,7 +97,7 @@ async def served_api(
         market = Market()
         async with (
             _books(given, options or books_options(), market) as (books, process),
-            open_services(given, dsn, books.bus, dev=dev, tls=tls) as services,
+            open_services(given, dsn, books.bus, dev=dev) as services,
         ):
             app = create_app(services)
             transport = httpx.ASGITransport(app, client=("127.0.0.1", 40_000))

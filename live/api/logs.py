@@ -1,0 +1,106 @@
+"""Logs: one JSON object a line, from our own loggers and those of libraries, with no secret in them."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import msgspec
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+HIDDEN = "***"
+_SECRET_NAME = re.compile(
+    r"passw|passphrase|token|secret|signature|authorization|cookie|mnemonic|private.?key|api.?key|otp|recovery",
+    re.IGNORECASE,
+)
+# Secrets inside a text: what follows such a name, passwords of addresses, bearer and JSON web tokens.
+_SECRET_TEXT = re.compile(
+    r"""(?P<name>(?:[\w-]*(?:passw|token|secret|signature)[\w-]*|authorization|cookie)["']?\s*[=:]\s*["']?)[^\s"',;&}]+
+    |(?P<address>://[^/\s:@]*:)[^\s]+(?=@)
+    |(?P<bearer>\bbearer\s+)\S+
+    |\beyJ[\w-]+\.[\w-]+\.[\w-]*""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def configure(level: str = "info", out: BinaryIO | None = None) -> None:
+    """Send all logs from ``level`` on to ``out``, standard error unless given."""
+    out = out or sys.stderr.buffer
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    structlog.configure(
+        processors=[*shared, _render],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.BytesLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(_Text(out))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shared, _render_text],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(number, logging.INFO))  # libraries' debug logs tell what they send
+
+
+def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Hide the value of every field whose name speaks of a secret, and secrets inside texts."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = HIDDEN if _SECRET_NAME.search(name) else _without_secrets(value)
+        elif not isinstance(value, int | float):
+            event[name] = _redacted(name, value)
+    return event
+
+
+def _redacted(name: str, value: Any) -> Any:
+    if _SECRET_NAME.search(name):
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return {str(key): _redacted(str(key), each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted("", each) for each in value]
+    if value is None or isinstance(value, int | float):
+        return value
+    return _without_secrets(value if isinstance(value, str) else repr(value))
+
+
+def _without_secrets(text: str) -> str:
+    return _SECRET_TEXT.sub(_hide, text)
+
+
+def _hide(found: re.Match[str]) -> str:
+    kept = found["name"] or found["address"] or found["bearer"] or ""
+    return kept + HIDDEN
+
+
+def _render(_: WrappedLogger, __: str, event: EventDict) -> bytes:
+    return msgspec.json.encode(event)
+
+
+def _render_text(_: WrappedLogger, __: str, event: EventDict) -> str:
+    return msgspec.json.encode(event).decode()
+
+
+class _Text:
+    """Let a text handler write to a stream of bytes."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> None:
+        self._out.write(text.encode(errors="backslashreplace"))
+
+    def flush(self) -> None:
+        self._out.flush()

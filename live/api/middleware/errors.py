@@ -1,0 +1,34 @@
+"""Every error a request ends with becomes a problem document; one that nobody foresaw is logged and told as 500."""
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from live.api.problems import problem_of, problem_response
+
+_log = structlog.get_logger("live.api")
+
+
+class Errors:
+    """Answer for what was raised inside, as long as nothing was answered yet."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, whatever happens."""
+        began = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except Exception as error:
+            problem = problem_of(error)
+            if problem.status == 500 and problem is not error:
+                _log.exception("unexpected", request_id=scope["request_id"], kind=type(error).__name__)
+            if began:  # half an answer cannot be mended: the server cuts the connection
+                raise
+            await problem_response(problem, scope["request_id"])(scope, receive, send)

