@@ -1,0 +1,55 @@
+"""Changes of settings: from what an operator names to a whole row or config, as the books take it."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+
+from live.ledger.codec import plain
+from risk.errors import InvalidInput
+from risk.settings import RiskConfig, RoutingConfig
+
+
+def changed[Row: (RoutingConfig, RiskConfig)](row: Row, changes: Mapping[str, Any]) -> Row:
+    """Return ``row`` with ``changes``: JSON values by name, decimals as text.
+
+    Raises InvalidInput for a name that it does not have, a value of another shape, or nothing to change.
+    """
+    kind = type(row)
+    known = {each.name for each in fields(kind)}
+    if not changes:
+        raise InvalidInput("changes were empty; name a setting and its value")
+    for name, value in changes.items():
+        if name not in known:
+            raise InvalidInput(f"changes named {name!r}; it must be one of {', '.join(sorted(known))}")
+        if isinstance(value, float):
+            raise InvalidInput(f"{name} was {value}; write it as text, so that every digit counts")
+    whole = shown(row) | dict(changes)
+    try:
+        return msgspec.convert(whole, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(_told(error)) from None
+
+
+def shown(row: RoutingConfig | RiskConfig) -> dict[str, Any]:
+    """Return a row as JSON values by name."""
+    return msgspec.json.decode(plain(row))
+
+
+def different(before: RoutingConfig | RiskConfig, after: RoutingConfig | RiskConfig) -> dict[str, Any]:
+    """Return what ``after`` has otherwise, as JSON values by name."""
+    last = shown(before)
+    return {name: value for name, value in shown(after).items() if value != last[name]}
+
+
+def risk_config(rows: Mapping[str, str]) -> RiskConfig:
+    """Return the risk config that rows of ``risk_config`` hold, key by value."""
+    whole = {key: msgspec.Raw(value.encode()) for key, value in rows.items()}
+    return msgspec.json.decode(msgspec.json.encode(whole), type=RiskConfig)
+
+
+def _told(error: msgspec.ValidationError) -> str:
+    """Say of a wrong shape where it is, as the settings name it."""
+    detail, _, place = str(error).partition(" - at `$.")
+    return f"{place.rstrip('`') or 'changes'}: {detail}"

@@ -1,0 +1,143 @@
+"""The bounds of settings, and what counts as an anomaly."""
+
+from dataclasses import fields, replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from live.ledger.codec import plain
+from live.operators.bounds import (
+    FIXED,
+    RISK_BOUNDS,
+    ROUTING_BOUNDS,
+    anomalies,
+    check_risk,
+    check_routing,
+)
+from live.operators.changes import changed, different, risk_config, shown
+from risk.errors import InvalidInput
+from risk.settings import HedgeTier, LeverageStep, RiskConfig, RoutingConfig, RoutingMode
+
+D = Decimal
+RISK = RiskConfig()
+ROUTING = RoutingConfig()
+
+
+def test_every_number_of_the_settings_has_bounds_and_the_defaults_lie_within() -> None:
+    numbers = {each.name for each in fields(RISK) if type(getattr(RISK, each.name)) in (int, Decimal)}
+    assert numbers == set(RISK_BOUNDS) | FIXED
+    assert {each.name for each in fields(ROUTING) if type(getattr(ROUTING, each.name)) is Decimal} == set(
+        ROUTING_BOUNDS
+    )
+    check_risk(RISK, RISK)
+    check_routing(ROUTING)
+
+
+@pytest.mark.parametrize("name", sorted(RISK_BOUNDS))
+def test_a_risk_setting_out_of_its_bounds_is_refused_by_name(name: str) -> None:
+    low, high = RISK_BOUNDS[name]
+    step = 1 if isinstance(low, int) else D("0.000001")
+    for value in (low - step, high + step):
+        with pytest.raises(InvalidInput, match=name):
+            check_risk(RISK, replace(RISK, **{name: value}))
+
+
+@pytest.mark.parametrize("value", [D("NaN"), D("Infinity"), D("-1"), D("10000000.000001")])
+def test_a_threshold_out_of_its_bounds_is_refused(value: Decimal) -> None:
+    with pytest.raises(InvalidInput, match="normal_threshold"):
+        check_routing(replace(ROUTING, normal_threshold=value))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"reserve_floor": D(600_000)}, "reserve_floor"),
+        ({"daily_loss_alert": D(500_001)}, "daily_loss_alert"),
+        ({"price_range_release": D("0.06")}, "price_range_release"),
+        ({"platform_capital": D(1)}, "platform_capital"),
+        ({"hedge_tiers": ()}, "hedge_tiers"),
+        ({"hedge_tiers": (HedgeTier(D(5), D("0.5")), HedgeTier(D(4), D("0.6")))}, "hedge_tiers"),
+        ({"hedge_tiers": (HedgeTier(D(5), D("1.1")),)}, "hedge_tiers"),
+        ({"hedge_tiers": (HedgeTier(D("NaN"), D("0.5")),)}, "hedge_tiers"),
+        ({"hedge_leverage": (LeverageStep(D(5), 2),)}, "hedge_leverage"),
+        ({"hedge_leverage": (LeverageStep(None, 6),)}, "hedge_leverage"),
+        ({"hedge_leverage": (LeverageStep(None, 2), LeverageStep(None, 3))}, "hedge_leverage"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(changes: dict, named: str) -> None:
+    with pytest.raises(InvalidInput, match=named):
+        check_risk(RISK, replace(RISK, **changes))
+
+
+def test_thresholds_of_the_modes_must_not_cross() -> None:
+    with pytest.raises(InvalidInput, match="betting_mode_exposure_threshold"):
+        check_routing(replace(ROUTING, betting_mode_exposure_threshold=D(800_001)))
+
+
+@pytest.mark.parametrize(
+    ("last", "new", "anomaly"),
+    [
+        ("10000", "0", True),
+        ("0", "1", True),
+        ("0", "0", False),
+        ("10000", "10000", False),
+        ("10000", "99999.999999", False),
+        ("10000", "100000", True),
+        ("10000", "1000.000001", False),
+        ("10000", "1000", True),
+    ],
+)
+def test_nothing_and_ten_times_either_way_are_anomalies(last: str, new: str, anomaly: bool) -> None:
+    before, after = replace(ROUTING, normal_threshold=D(last)), replace(ROUTING, normal_threshold=D(new))
+    assert anomalies(before, after) == (("normal_threshold",) if anomaly else ())
+
+
+def test_of_the_risk_config_switches_and_tables_always_need_a_second_person() -> None:
+    after = replace(RISK, hedging_enabled=False, hedge_tiers=(HedgeTier(D(100_000), D("0.6")),))
+    assert anomalies(RISK, after) == ("hedging_enabled", "hedge_tiers")
+    switched = replace(ROUTING, routing_mode=RoutingMode.BETTING_MODE, auto_switch_enabled=True)
+    assert anomalies(ROUTING, switched) == ()
+
+
+@given(st.decimals(0, 10**7, places=6), st.decimals(0, 10**7, places=6))
+def test_an_anomaly_is_one_in_both_directions(last: Decimal, new: Decimal) -> None:
+    before, after = replace(ROUTING, normal_threshold=last), replace(ROUTING, normal_threshold=new)
+    assert anomalies(before, after) == anomalies(after, before)
+
+
+def test_changes_are_read_with_every_digit() -> None:
+    after = changed(RISK, {"reserve_floor": "250000.000001", "hedge_retry_max": 8, "hedging_enabled": False})
+    assert after == replace(RISK, reserve_floor=D("250000.000001"), hedge_retry_max=8, hedging_enabled=False)
+    assert different(RISK, after) == {
+        "reserve_floor": "250000.000001",
+        "hedge_retry_max": 8,
+        "hedging_enabled": False,
+    }
+    tiers = [{"lower": "100000", "ratio": "0.4"}, {"lower": "500000", "ratio": "0.9"}]
+    assert changed(RISK, {"hedge_tiers": tiers}).hedge_tiers[1] == HedgeTier(D(500_000), D("0.9"))
+    assert changed(ROUTING, {"routing_mode": "HL_MODE"}).routing_mode is RoutingMode.HL_MODE
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, "empty"),
+        ({"reserve": "1"}, "'reserve'"),
+        ({"reserve_floor": 0.1}, "reserve_floor"),
+        ({"reserve_floor": "much"}, "reserve_floor"),
+        ({"reserve_floor": None}, "reserve_floor"),
+        ({"hedging_enabled": "no"}, "hedging_enabled"),
+        ({"hedge_tiers": [{"lower": "1"}]}, "hedge_tiers"),
+    ],
+)
+def test_changes_that_cannot_be_read_are_refused_by_name(changes: dict, named: str) -> None:
+    with pytest.raises(InvalidInput, match=named):
+        changed(RISK, changes)
+
+
+def test_the_rows_of_the_table_give_the_config_back() -> None:
+    rows = {each.name: plain(getattr(RISK, each.name)) for each in fields(RISK)}
+    assert risk_config(rows) == RISK
+    assert shown(RISK)["taker_fee_rate"] == "0.0005"
