@@ -1,0 +1,93 @@
+"""The tokens that letters carry: each works once, for one purpose, for a while."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import asyncpg
+
+from live.identity.errors import wrong_token
+from live.identity.keyring import Keyring
+from live.identity.moments import moment, seconds
+from live.identity.names import new_token
+from live.identity.rules import AccessRules
+
+
+class Purpose(StrEnum):
+    """Be what a token is for."""
+
+    REGISTER = "REGISTER"
+    PASSWORD = "PASSWORD"
+    EMAIL = "EMAIL"
+    WITHDRAWAL = "WITHDRAWAL"
+    ADDRESS = "ADDRESS"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Hold what a token was issued for."""
+
+    email: str
+    account: str | None
+    subject: str
+
+
+class EmailTokens:
+    """Issue tokens and take them."""
+
+    def __init__(
+        self, pool: asyncpg.Pool, keyring: Keyring, clock: Callable[[], int], rules: AccessRules
+    ) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._clock = clock
+        self._rules = rules
+
+    async def issue(
+        self,
+        purpose: Purpose,
+        email: str,
+        account: str | None = None,
+        subject: str = "",
+        lasts_s: int | None = None,
+    ) -> str:
+        """Return a new token; ``subject`` is what it confirms, such as a withdrawal's id."""
+        token, now = new_token(), self._clock()
+        await self._pool.execute(
+            """insert into access.email_tokens
+            (token_hash, purpose, email, account_id, subject, created_at, expires_at)
+            values ($1, $2, $3, $4, $5, $6, $7)""",
+            self._keyring.hash(purpose, token),
+            purpose,
+            email,
+            account,
+            subject,
+            moment(now),
+            moment(now) + seconds(lasts_s or self._rules.email_token_s),
+        )
+        return token
+
+    async def take(self, purpose: Purpose, token: str, within: asyncpg.Connection | None = None) -> Taken:
+        """Use a token up and return what it was for; the others of its purpose and address end with it.
+
+        ``within`` is the connection of the transaction that does what it is for. Raises NotAuthenticated.
+        """
+        now = moment(self._clock())
+        row = await (within or self._pool).fetchrow(
+            """update access.email_tokens set used_at = $3
+            where token_hash = $1 and purpose = $2 and used_at is null and expires_at > $3 and created_at <= $3
+            returning email, account_id, subject""",
+            self._keyring.hash(purpose, token),
+            purpose,
+            now,
+        )
+        if row is None:
+            raise wrong_token()
+        await (within or self._pool).execute(
+            """delete from access.email_tokens
+            where purpose = $1 and email = $2 and subject = $3 and used_at is null""",
+            purpose,
+            row["email"],
+            row["subject"],
+        )
+        return Taken(row["email"], row["account_id"], row["subject"])

@@ -1,0 +1,62 @@
+"""Recovery codes, for who lost the authenticator: each works once in the place of its code."""
+
+import base64
+import re
+import secrets
+from collections.abc import Callable
+
+import asyncpg
+
+from live.identity.keyring import Keyring
+from live.identity.moments import moment
+
+_FORM = re.compile(r"[a-z2-7]{16}")
+
+
+class RecoveryCodes:
+    """Make codes and take them."""
+
+    def __init__(self, pool: asyncpg.Pool, keyring: Keyring, clock: Callable[[], int], count: int) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._clock = clock
+        self._count = count
+
+    async def renew(self, account: str) -> list[str]:
+        """Return new codes, of 80 bits each, in the place of all earlier ones."""
+        codes = [base64.b32encode(secrets.token_bytes(10)).decode().lower() for _ in range(self._count)]
+        now = moment(self._clock())
+        async with self._pool.acquire() as connection, connection.transaction():
+            await self.forget(account, connection)
+            await connection.executemany(
+                "insert into access.recovery_codes (code_hash, account_id, created_at) values ($1, $2, $3)",
+                [(self._hash(account, code), account, now) for code in codes],
+            )
+        return ["-".join(code[at : at + 4] for at in range(0, 16, 4)) for code in codes]
+
+    async def take(self, account: str, code: str) -> bool:
+        """Use a code up; tell whether it was an account's, and unused."""
+        plain = code.replace("-", "").replace(" ", "").lower()
+        if not _FORM.fullmatch(plain):
+            return False
+        taken = await self._pool.fetchval(
+            """update access.recovery_codes set used_at = $2 where code_hash = $1 and used_at is null
+            returning true""",
+            self._hash(account, plain),
+            moment(self._clock()),
+        )
+        return taken is not None
+
+    async def left(self, account: str) -> int:
+        """Return how many are unused."""
+        count: int = await self._pool.fetchval(
+            "select count(*) from access.recovery_codes where account_id = $1 and used_at is null", account
+        )
+        return count
+
+    async def forget(self, account: str, within: asyncpg.Connection) -> None:
+        """Drop all of an account's."""
+        await within.execute("delete from access.recovery_codes where account_id = $1", account)
+
+    def _hash(self, account: str, code: str) -> bytes:
+        return self._keyring.hash("recovery", f"{account} {code}")
