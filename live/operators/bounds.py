@@ -81,6 +81,7 @@ RISK_BOUNDS: Mapping[str, Bounds] = {
     "daily_loss_breaker": (_d("0"), _d("1000000000")),
     "price_sanity_limit": (_d("0.001"), _d("1")),
     "price_sanity_updates": (1, 100),
+    "hot_wallet_floor": _EXPOSURE,
 }
 ROUTING_BOUNDS: Mapping[str, Bounds] = {
     "normal_threshold": (_d("0"), _d("10000000")),

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from live.identity.errors import NotPermitted
 from live.identity.principal import Role
-from live.operators.errors import NotPermitted
 
 
 class Permission(StrEnum):
@@ -48,4 +48,4 @@ def check_permitted(role: Role | None, permission: Permission) -> None:
     """Raise NotPermitted unless operators of ``role`` have the permission."""
     if role not in PERMISSIONS[permission]:
         wanted = ", ".join(PERMISSIONS[permission])
-        raise NotPermitted(f"your role was {role or 'none'}; {permission} is for {wanted}")
+        raise NotPermitted("role", f"your role was {role or 'none'}; {permission} is for {wanted}")

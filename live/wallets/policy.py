@@ -28,14 +28,14 @@ class Reason(StrEnum):
 class Facts(NamedTuple):
     """What is known of a withdrawal: ``same_address`` counts those of the window, this one among them.
 
-    ``hot_wallet`` is the chain's balance; None where none is known.
+    ``hot_wallet_low`` is so as well where no balance of the chain's is known.
     """
 
     amount: Decimal
     same_address: int
     blacklisted: bool
     unusual_login: bool
-    hot_wallet: Decimal | None
+    hot_wallet_low: bool
 
 
 class Verdict(NamedTuple):
@@ -75,6 +75,6 @@ def _reasons(facts: Facts, rules: WithdrawalRules) -> tuple[Reason, ...]:
         Reason.SAME_ADDRESS: facts.same_address > rules.same_address_most,
         Reason.BLACKLISTED: facts.blacklisted,
         Reason.UNUSUAL_LOGIN: facts.unusual_login,
-        Reason.HOT_WALLET_LOW: facts.hot_wallet is None or facts.hot_wallet < rules.hot_wallet_floor,
+        Reason.HOT_WALLET_LOW: facts.hot_wallet_low,
     }
     return tuple(reason for reason, holds in found.items() if holds)

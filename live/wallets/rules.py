@@ -35,15 +35,13 @@ class WithdrawalRules:
     """Hold the settings of withdrawals; amounts are USDC without the fee, times nanoseconds.
 
     ``medium_from`` on needs one approval, more than ``large_above`` two. More than ``same_address_most`` to one
-    address within ``same_address_window_ns`` are looked at; so is what leaves a hot wallet that holds less than
-    ``hot_wallet_floor`` (rulebook §9).
+    address within ``same_address_window_ns`` are looked at.
     """
 
     medium_from: Decimal = _d("10000")
     large_above: Decimal = _d("100000")
     same_address_most: int = 3
     same_address_window_ns: int = DAY_NS
-    hot_wallet_floor: Decimal = _d("100000")
     address_lock_ns: int = DAY_NS
     addresses_most: int = 100
     confirm_within_ns: int = 30 * MINUTE_NS
