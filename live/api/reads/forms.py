@@ -1,0 +1,61 @@
+"""How values of the books are written in JSON: in SQL for reads, in Python for rows as they are committed.
+
+Both give the same text: decimals with every digit and no exponent, times in UTC with microseconds.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+DecimalText = Annotated[
+    str, Field(pattern=r"^-?\d+(\.\d+)?$", description="A decimal as text, with every digit.")
+]
+MomentText = Annotated[
+    str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-03-01T12:00:00.000000Z"])
+]
+Seq = Annotated[
+    int,
+    Field(
+        description="The input of the books that last changed this, as the stream counts them.",
+        examples=[1207],
+    ),
+]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ISO = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+
+
+class Form(NamedTuple):
+    """Say how a value is read: ``sql`` as an expression with ``{}`` for its column, ``python`` from a row's field."""
+
+    sql: str
+    python: Callable[[Any], Any]
+
+
+def decimal_text(value: Decimal | None) -> str | None:
+    """Write a decimal as the database does."""
+    if value is None:
+        return None
+    return format(value if value else abs(value), "f")
+
+
+def money_text(value: Decimal) -> str:
+    """Write an amount of USDC, which has six decimals."""
+    return format(value if value else abs(value), ".6f")
+
+
+def moment_text(ns: int) -> str:
+    """Write UTC nanoseconds as a time."""
+    return f"{_EPOCH + timedelta(microseconds=ns // 1000):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+PLAIN = Form("{}", lambda value: value)
+NUMBER = Form("{}::text", decimal_text)
+MONEY = Form("{}::text", money_text)
+MOMENT = Form(f"to_char({{}} at time zone 'UTC', '{_ISO}')", moment_text)
+NANOSECONDS = Form(
+    f"to_char(timestamp 'epoch' + {{}} / 1000 * interval '1 microsecond', '{_ISO}')", moment_text
+)

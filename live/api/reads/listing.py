@@ -1,0 +1,110 @@
+"""Lists of a user's rows: newest first, in pages that stay what they are while rows are added."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from live.api.reads.forms import Form
+
+MOST = 500
+_EXPORTED_AT_ONCE = 1_000
+Item = dict[str, Any]
+
+
+class Column(NamedTuple):
+    """Name a value of an item, the column it comes from, and how it is written."""
+
+    name: str
+    column: str
+    form: Form
+
+
+class Condition(NamedTuple):
+    """Narrow a list: ``sql`` has ``{}`` where ``value`` goes."""
+
+    sql: str
+    value: Any
+
+
+class Page(NamedTuple):
+    """Hold some items, and what to pass as ``before`` for the following ones: None at the end."""
+
+    items: list[Item]
+    next: int | None
+
+
+class Listing:
+    """Read one table for one user at a time: whoever asks sees the rows of that user and no others.
+
+    ``key`` is a column of integers that grows with every row added, by which pages are cut. ``changed`` is the
+    column that tells which input wrote a row last.
+    """
+
+    def __init__(self, table: str, row: type, key: str, changed: str, columns: Sequence[Column]) -> None:
+        self.table = table
+        self.row = row
+        self.key = key
+        self.changed = changed
+        self.names = tuple(column.name for column in columns)
+        self._written = tuple(column.form.python for column in columns)
+        self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*(column.column for column in columns))
+        values = ", ".join(column.form.sql.format(column.column) for column in columns)
+        self._select = f"select {key}, {values} from {table} where user_id = $1"
+        self._since = f"select {changed}, {values} from {table} where user_id = $1 and {changed} > $2"
+
+    async def page(
+        self,
+        pool: asyncpg.Pool,
+        user: str,
+        before: int | None = None,
+        limit: int = MOST,
+        conditions: Sequence[Condition] = (),
+    ) -> Page:
+        """Return the newest rows of ``user`` that ``conditions`` let through, of those before key ``before``."""
+        if before is not None:
+            conditions = (*conditions, Condition(f"{self.key} < {{}}", before))
+        text, values = self._select, [user]
+        for number, condition in enumerate(conditions, 2):
+            text += " and " + condition.sql.format(f"${number}")
+            values.append(condition.value)
+        text += f" order by {self.key} desc limit ${len(values) + 1}"
+        rows = await pool.fetch(text, *values, limit + 1)
+        more = len(rows) > limit
+        items = [self._item(row) for row in rows[:limit]]
+        return Page(items, rows[limit - 1][0] if more else None)
+
+    async def all(
+        self, pool: asyncpg.Pool, user: str, conditions: Sequence[Condition] = ()
+    ) -> AsyncIterator[list[Item]]:
+        """Give the whole list part by part, without a connection or a transaction between two of them."""
+        before: int | None = None
+        while True:
+            page = await self.page(pool, user, before, _EXPORTED_AT_ONCE, conditions)
+            yield page.items
+            before = page.next
+            if before is None:
+                return
+
+    async def one(self, pool: asyncpg.Pool, user: str, column: str, value: Any) -> Item | None:
+        """Return the row of ``user`` whose ``column`` is ``value``; None where there is none of that user's."""
+        row = await pool.fetchrow(f"{self._select} and {column} = $2", user, value)
+        return None if row is None else self._item(row)
+
+    async def since(
+        self, connection: asyncpg.Connection, user: str, seq: int, limit: int
+    ) -> list[tuple[int, Item]]:
+        """Return the rows of ``user`` that inputs after ``seq`` wrote, each with its input; at most ``limit``."""
+        rows = await connection.fetch(f"{self._since} order by {self.changed} limit $3", user, seq, limit)
+        return [(row[0], self._item(row)) for row in rows]
+
+    def item(self, row: Any) -> Item:
+        """Return what a page has for a row, from the row as the books wrote it."""
+        values = self._values(row)
+        return {
+            name: write(value) for name, write, value in zip(self.names, self._written, values, strict=True)
+        }
+
+    def _item(self, row: asyncpg.Record) -> Item:
+        return dict(zip(self.names, row[1:], strict=True))
