@@ -1,7 +1,7 @@
 """The live shell's part of the command line. Every command loads its own module when it is called."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,6 +14,8 @@ app.add_typer(ledger_app, name="ledger")
 app.add_typer(audit_app, name="audit")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, not a table.")]
+
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 _DATABASE = "The database is the one DATABASE_URL names, else our own in HYBRID_PERPS_HOME."
 
@@ -35,6 +37,30 @@ def books(
     from live.cli_books import books_command
 
     books_command(synthetic, take_over)
+
+
+@app.command(
+    epilog="Example: hybrid-perps serve --dev\n\n"
+    "Example: DATABASE_URL=postgresql://api@db/books BUS_URL=redis://bus:6379 hybrid-perps serve "
+    "--host 0.0.0.0 --port 8443 --tls-cert cert.pem --tls-key key.pem"
+)
+def serve(
+    host: Annotated[str, typer.Option(help="The address to serve at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any that is free.")] = 8000,
+    dev: Annotated[
+        bool,
+        typer.Option("--dev", help="Try it: a synthetic market, free test funds, mails printed here."),
+    ] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Certificate, with those of its issuers.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="The certificate's key.")] = None,
+    log_level: Annotated[LogLevel, typer.Option(help="From which level on JSON logs go to stderr.")] = "info",
+) -> None:
+    """Serve the HTTP API until Ctrl-C, with the books in this process, or those that BUS_URL leads to."""
+    from live.cli_serve import Serving, serve_command
+
+    serve_command(Serving(host, port, dev, tls_cert, tls_key, log_level))
 
 
 @ledger_app.command(epilog=f"{_DATABASE}\n\nExample: hybrid-perps ledger check --quick --json")

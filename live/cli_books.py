@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -25,21 +25,22 @@ def books_command(synthetic: bool, take_over: bool) -> None:
     install_context()
     logging.getLogger("stamina").setLevel(logging.ERROR)  # it tells of every attempt; we tell of the loss
     settings = read_settings()
-    feed, specs = _feed(synthetic)
+    feed, specs = feed_and_specs(synthetic)
     server = BooksServer(
         settings,
         BookOptions.of(specs, Settings()),
         feed,
         take_over=take_over,
         opened=lambda process, dsn, seconds: _opened(settings, process, dsn, seconds),
-        lost=lambda error, pause_s: _say(f"lost: {error}; opening again in {pause_s:.1f} s"),
-        progress=_replayed,
+        lost=lambda error, pause_s: say(f"lost: {error}; opening again in {pause_s:.1f} s"),
+        progress=show_replayed,
     )
     asyncio.run(_until_stopped(server))
-    _say("stopped in order")
+    say("stopped in order")
 
 
-def _feed(synthetic: bool) -> tuple[Feed, dict[str, SymbolSpec]]:
+def feed_and_specs(synthetic: bool) -> tuple[Feed, dict[str, SymbolSpec]]:
+    """Return what tells new books of the market, and its symbols."""
     if not synthetic:
         return NoFeed(), bundled_specs()
     from live.books.synthetic import SyntheticFeed, synthetic_specs  # NumPy and Arrow
@@ -50,17 +51,18 @@ def _feed(synthetic: bool) -> tuple[Feed, dict[str, SymbolSpec]]:
 
 async def _until_stopped(server: BooksServer) -> None:
     running = asyncio.create_task(server.run())
-    with _signals_cancel(running):
+    with signals_call(running.cancel):
         await asyncio.wait({running})
     if not running.cancelled():
         running.result()
 
 
 @contextmanager
-def _signals_cancel(task: "asyncio.Task[None]") -> Iterator[None]:
+def signals_call(call: Callable[[], object]) -> Iterator[None]:
+    """Call on Ctrl-C and SIGTERM as long as the block lasts."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, call)
     try:
         yield
     finally:
@@ -69,22 +71,29 @@ def _signals_cancel(task: "asyncio.Task[None]") -> Iterator[None]:
 
 
 def _opened(settings: LiveSettings, process: BooksProcess, dsn: str, seconds: float) -> None:
-    machine = process.machine
-    _say(f"the books are open: epoch {process.epoch}, input {machine.seq}, recovered in {seconds:.2f} s")
-    _say(f"database  {without_password(dsn)}")
+    show_opened(process, seconds)
+    say(f"database  {without_password(dsn)}")
     if settings.bus_url is None:
-        _say("commands  from this process alone; set BUS_URL=redis://HOST:PORT to take them from others")
+        say("commands  from this process alone; set BUS_URL=redis://HOST:PORT to take them from others")
     else:
-        _say(f"commands  {without_password(settings.bus_url)}")
+        say(f"commands  {without_password(settings.bus_url)}")
+
+
+def show_opened(process: BooksProcess, seconds: float) -> None:
+    """Print where the books stand."""
+    machine = process.machine
+    say(f"the books are open: epoch {process.epoch}, input {machine.seq}, recovered in {seconds:.2f} s")
     if machine.halted is not None:
-        _say(f"HALTED    {machine.halted}")
+        say(f"HALTED    {machine.halted}")
 
 
-def _replayed(done: int, of: int) -> None:
+def show_replayed(done: int, of: int) -> None:
+    """Show how far a recovery is, on a terminal."""
     if sys.stderr.isatty():
         typer.echo(f"\r{done:,} of {of:,} inputs replayed", nl=done >= of, err=True)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print a line now, also where standard output is a file."""
     typer.echo(text)
     sys.stdout.flush()

@@ -1,8 +1,9 @@
 """Which database the books are in: the one DATABASE_URL names, else one of our own."""
 
+import asyncio
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import psycopg
 
@@ -38,6 +39,20 @@ def open_database(settings: LiveSettings, *, migrate: bool = False) -> Iterator[
         yield server.dsn
     finally:
         server.stop()
+
+
+@asynccontextmanager
+async def opened_in_thread(settings: LiveSettings, *, migrate: bool = False) -> AsyncIterator[str]:
+    """Open the database beside an event loop: starting a server, and bringing tables up to date, take a while."""
+    context = open_database(settings, migrate=migrate)
+    opening = asyncio.create_task(asyncio.to_thread(context.__enter__))
+    try:
+        await asyncio.wait({opening})
+        yield opening.result()
+    finally:
+        await asyncio.wait({opening})
+        if opening.exception() is None:
+            await asyncio.to_thread(context.__exit__, None, None, None)
 
 
 def _reach(url: str) -> None:

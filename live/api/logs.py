@@ -52,6 +52,7 @@ def configure(level: str = "info", out: BinaryIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(number, logging.INFO))  # libraries' debug logs tell what they send
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

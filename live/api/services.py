@@ -17,6 +17,7 @@ from live.api.readiness import Readiness
 from live.api.settings import ApiSettings
 from live.api.shared_state import SharedState, open_shared_state
 from live.books.bus import Bus, InProcessBus, open_bus
+from live.identity.mail import Letter, Mailer, open_mailer
 from risk.errors import InvalidInput
 
 _CONNECTIONS = 10
@@ -35,6 +36,7 @@ class Services:
     rates: Rates
     metrics: Metrics
     readiness: Readiness
+    mailer: Mailer
     dev: bool = False
 
 
@@ -46,17 +48,21 @@ async def open_services(
     *,
     clock: Callable[[], int] = time.time_ns,
     dev: bool = False,
+    told: Callable[[Letter], None] | None = None,
 ) -> AsyncIterator[Services]:
     """Open what the API needs on the migrated database at ``dsn``, for as long as the block lasts.
 
-    ``here`` is the bus of the books in this process, which BUS_URL replaces. Raises InvalidInput for what does
-    not answer.
+    ``here`` is the bus of the books in this process, which BUS_URL replaces; ``told`` hears of every letter.
+    Raises InvalidInput for what does not answer.
     """
     async with AsyncExitStack() as stack:
         pool = await _open_pool(dsn)
         stack.push_async_callback(_close_pool, pool)
         bus = await stack.enter_async_context(open_bus(settings, here))
         shared = await stack.enter_async_context(open_shared_state(settings.bus_url))
+        mailer = await stack.enter_async_context(
+            open_mailer(settings.smtp_url, settings.mail_from, settings.hybrid_perps_home / "outbox", told)
+        )
         yield Services(
             settings,
             pool,
@@ -66,6 +72,7 @@ async def open_services(
             Rates(settings, shared),
             Metrics(),
             Readiness(pool, bus),
+            mailer,
             dev,
         )
 

@@ -10,7 +10,7 @@ from live.books.feed import Feed
 from live.books.process import BooksProcess
 from live.books.redis_books import RedisBooks, serving_redis
 from live.books.service import open_books
-from live.database import open_database
+from live.database import opened_in_thread
 from live.ledger.book_options import BookOptions
 from live.ledger.writer import LOST, DatabaseLost, Fenced
 from live.settings import LiveSettings
@@ -120,15 +120,12 @@ class BooksServer:
 
     @asynccontextmanager
     async def _database(self) -> AsyncIterator[str]:
-        """Open the database in a thread: starting a server, and bringing tables up to date, take a while."""
-        context = open_database(self._settings, migrate=True)
-        opening = asyncio.create_task(asyncio.to_thread(context.__enter__))
-        try:
-            await asyncio.wait({opening})
-            if self._epoch is not None and isinstance(error := opening.exception(), InvalidInput):
+        """Open the database; where it could be opened before, failing to is a loss."""
+        async with AsyncExitStack() as stack:
+            try:
+                dsn = await stack.enter_async_context(opened_in_thread(self._settings, migrate=True))
+            except InvalidInput as error:
+                if self._epoch is None:
+                    raise
                 raise DatabaseLost(str(error)) from error  # it could be opened before
-            yield opening.result()
-        finally:
-            await asyncio.wait({opening})
-            if opening.exception() is None:
-                await asyncio.to_thread(context.__exit__, None, None, None)
+            yield dsn

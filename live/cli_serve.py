@@ -1,0 +1,252 @@
+"""The command ``serve``: the API for users and operators, with the books beside it in the same process."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import uvicorn
+
+from live.api import logs
+from live.api.app import create_app
+from live.api.services import open_services
+from live.api.settings import ApiSettings
+from live.books.bus import InProcessBus
+from live.books.process import BooksProcess
+from live.books.server import BooksServer
+from live.cli_books import feed_and_specs, say, show_opened, show_replayed, signals_call
+from live.database import opened_in_thread
+from live.identity.mail import Letter
+from live.ledger.book_options import BookOptions
+from live.settings import read_settings, without_password
+from risk.errors import InvalidInput
+from risk.numbers import install_context
+from risk.settings import Settings
+
+_BACKLOG = 2048
+_FINISH_S = 10  # how long requests may take to finish when we stop
+_BANNER = """\
+*** DEVELOPMENT: the market is synthetic, test funds are given away, mails are printed here. ***
+*** Use this for nothing that is worth anything.                                             ***"""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Say where to serve, and how."""
+
+    host: str
+    port: int
+    dev: bool
+    tls_cert: Path | None
+    tls_key: Path | None
+    log_level: str
+
+
+@dataclass
+class _Beside:
+    """Hold what the API works beside: the database, and the books of this process if it has them."""
+
+    dsn: str
+    here: InProcessBus | None = None
+    books: "asyncio.Task[None] | None" = None
+    moved: Callable[[str], None] = lambda _: None  # told where the database is when it was opened again
+
+
+def serve_command(how: Serving) -> None:
+    """Serve until Ctrl-C or SIGTERM, which let requests finish, and then the books."""
+    install_context()
+    tls = _tls(how.tls_cert, how.tls_key)
+    settings = read_settings(ApiSettings)
+    if how.dev and settings.bus_url is not None:
+        raise InvalidInput("--dev runs books of its own: unset BUS_URL, or serve without --dev")
+    listening = _listen(how.host, how.port)
+    logs.configure(how.log_level)
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # it tells of every attempt; we tell of the loss
+    with listening, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_until_stopped(how, settings, listening, tls))
+    say("stopped in order")
+
+
+async def _until_stopped(
+    how: Serving, settings: ApiSettings, listening: socket.socket, tls: ssl.SSLContext | None
+) -> None:
+    """Serve; the first signal stops in order whatever has begun by then."""
+    stop = asyncio.Event()
+    with signals_call(stop.set):
+        serving = asyncio.create_task(_serve(how, settings, listening, tls, stop))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        await serving
+
+
+async def _serve(
+    how: Serving,
+    settings: ApiSettings,
+    listening: socket.socket,
+    tls: ssl.SSLContext | None,
+    stop: asyncio.Event,
+) -> None:
+    if how.dev:
+        say(_BANNER)
+    beside = _database_alone(settings) if settings.bus_url is not None else _books(settings, how.dev, stop)
+    async with beside as found:
+        if stop.is_set():
+            return
+        told = _print_letter if how.dev else None
+        async with open_services(settings, found.dsn, found.here, dev=how.dev, told=told) as services:
+            found.moved = lambda dsn: _move(services.pool, dsn)
+            server = _Server(_config(create_app(services), tls))
+            _say_where(how, settings, found, listening)
+            await _run(server, listening, stop, found.books)
+
+
+async def _run(
+    server: "_Server", listening: socket.socket, stop: asyncio.Event, books: "asyncio.Task[None] | None"
+) -> None:
+    """Serve until ``stop``, or the books end for good; then let requests finish."""
+    stopping = asyncio.create_task(stop.wait())
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    ends: set[asyncio.Future[Any]] = {stopping, serving} if books is None else {stopping, serving, books}
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        server.should_exit = True
+        stopping.cancel()
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """Be a server that leaves signals to us: the books must outlive the last request."""
+
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
+        return nullcontext()
+
+
+def _config(app: object, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,  # the application does it, for proxies that are trusted
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=_FINISH_S,
+        ssl_certfile="given" if tls is not None else None,
+        ssl_context_factory=None if tls is None else lambda _, __: tls,
+    )
+
+
+@asynccontextmanager
+async def _books(settings: ApiSettings, dev: bool, stop: asyncio.Event) -> AsyncIterator[_Beside]:
+    """Run the books of this process; gives them when they are open, or when it shall stop before that."""
+    feed, specs = feed_and_specs(dev)
+    first: asyncio.Future[_Beside] = asyncio.get_running_loop().create_future()
+
+    def opened(process: BooksProcess, dsn: str, seconds: float) -> None:
+        show_opened(process, seconds)
+        if first.done():
+            first.result().moved(dsn)
+        else:
+            first.set_result(_Beside(dsn, server.bus, running))
+
+    server = BooksServer(
+        settings,
+        BookOptions.of(specs, Settings()),
+        feed,
+        opened=opened,
+        lost=lambda error, pause_s: say(f"lost: {error}; opening again in {pause_s:.1f} s"),
+        progress=show_replayed,
+    )
+    running = asyncio.create_task(server.run())
+    stopping = asyncio.create_task(stop.wait())
+    ends: set[asyncio.Future[Any]] = {running, first, stopping}
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if first.done() or stop.is_set():
+            yield first.result() if first.done() else _Beside("")
+    finally:
+        stopping.cancel()
+        running.cancel()
+        await asyncio.wait({running})
+    if not running.cancelled():
+        running.result()
+
+
+@asynccontextmanager
+async def _database_alone(settings: ApiSettings) -> AsyncIterator[_Beside]:
+    async with opened_in_thread(settings, migrate=False) as dsn:
+        yield _Beside(dsn)
+
+
+def _move(pool: asyncpg.Pool, dsn: str) -> None:
+    """Have new connections go where the database is now: our own may come back on another socket."""
+    pool.set_connect_args(dsn)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidInput(f"cannot serve at {host} port {port}: {reason}") from None
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise InvalidInput("--tls-cert and --tls-key must be given together")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidInput(
+            f"TLS cannot be served with {str(certificate)!r} and {str(key)!r}: {reason}"
+        ) from None
+    return context
+
+
+def _no_password() -> str:
+    raise InvalidInput("--tls-key was encrypted; it must be a key without a password")
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return None
+    return uvloop.new_event_loop
+
+
+def _say_where(how: Serving, settings: ApiSettings, found: _Beside, listening: socket.socket) -> None:
+    host = f"[{how.host}]" if ":" in how.host else how.host
+    address = f"{'http' if how.tls_cert is None else 'https'}://{host}:{listening.getsockname()[1]}"
+    say(f"serving   {address}")
+    say(f"docs      {address}/docs")
+    say(f"database  {without_password(found.dsn)}")
+    if settings.bus_url is not None:
+        say(f"books     over {without_password(settings.bus_url)}, run by `hybrid-perps books`")
+    if settings.smtp_url is not None:
+        say(f"mails     {without_password(settings.smtp_url)}")
+    else:
+        say(f"mails     no SMTP_URL is set: they are kept in {settings.hybrid_perps_home / 'outbox'}")
+    if how.tls_cert is None and how.host not in ("127.0.0.1", "::1", "localhost"):
+        say(
+            "warning   without TLS, passwords cross the network in the clear: --tls-cert, or a proxy with TLS"
+        )
+
+
+def _print_letter(letter: Letter) -> None:
+    say(f"--- mail to {letter.to}: {letter.subject}\n{letter.text.rstrip()}\n---")
