@@ -48,7 +48,7 @@ class Totp:
         )
         if not done:
             raise Conflict("totp-enrolled", "an authenticator is enrolled already; disable it first")
-        return Enrolment(secret, pyotp.TOTP(secret).provisioning_uri(name, issuer_name=_ISSUER))
+        return Enrolment(secret, pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=_ISSUER))
 
     async def confirm(self, account: str, code: str) -> None:
         """Let the new secret count, with a code of it; raises NotAuthenticated for a wrong one, or Conflict."""

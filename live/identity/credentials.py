@@ -1,0 +1,118 @@
+"""Another password, another e-mail address: what ends with the old ones."""
+
+from dataclasses import dataclass
+
+import asyncpg
+
+from live.identity import letters
+from live.identity.accounts import Account, Accounts
+from live.identity.devices import Devices
+from live.identity.email_tokens import EmailTokens, Purpose
+from live.identity.errors import Conflict, wrong_token
+from live.identity.events import Origin, SecurityEvents
+from live.identity.guesses import Guesses
+from live.identity.keys import ApiKeys
+from live.identity.log_in import LogIn
+from live.identity.mail import Mailer
+from live.identity.names import email_address
+from live.identity.passwords import Passwords
+from live.identity.sessions import Sessions
+from live.identity.standing import Standings
+from risk.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Change what an account is opened with."""
+
+    pool: asyncpg.Pool
+    accounts: Accounts
+    passwords: Passwords
+    tokens: EmailTokens
+    sessions: Sessions
+    devices: Devices
+    keys: ApiKeys
+    standings: Standings
+    guesses: Guesses
+    log_in: LogIn
+    events: SecurityEvents
+    mailer: Mailer
+
+    async def reset_password(self, token: str, password: str, origin: Origin) -> None:
+        """Set the password that a letter's token allows; raises NotAuthenticated, InvalidInput.
+
+        Sessions, trusted devices and API keys end: whoever forgot the password may not be who made them.
+        """
+        self.passwords.check_strength(password, "")
+        async with self.pool.acquire() as connection, connection.transaction():
+            taken = await self.tokens.take(Purpose.PASSWORD, token, connection)
+            assert taken.account is not None
+            self.passwords.check_strength(password, taken.email)
+            kept = await self.passwords.hash(taken.account, password)
+            # A letter to an address that the account has no more opens nothing.
+            done = await connection.fetchval(
+                "update access.accounts set password_hash = $2 where id = $1 and email = $3 returning true",
+                taken.account,
+                kept,
+                taken.email,
+            )
+            if not done:
+                raise wrong_token()
+            await self.sessions.revoke_all(taken.account, "PASSWORD", connection)
+            await self.devices.revoke_all(taken.account, connection)
+            await self.keys.revoke_all(taken.account, connection)
+            await self.events.add(taken.account, "PASSWORD_RESET", origin, within=connection)
+        self.standings.forget()
+        self.mailer.post(letters.notice(taken.email, "Another password was set with a letter's token."))
+
+    async def change_password(
+        self, account: Account, old: str, new: str, origin: Origin, session: str
+    ) -> None:
+        """Set another password, which ends the other sessions and trusted devices.
+
+        Raises NotAuthenticated for a wrong old one, Conflict where there is none, InvalidInput, TooManyGuesses.
+        """
+        if account.password_hash is None or account.email is None:
+            raise Conflict("no-password", "the account has no password; give it an e-mail address first")
+        self.passwords.check_strength(new, account.email)
+        await self.log_in.check_password(account, old, origin)
+        kept = await self.passwords.hash(account.id, new)
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "update access.accounts set password_hash = $2 where id = $1", account.id, kept
+            )
+            await self.sessions.revoke_all(account.id, "PASSWORD", connection, but=session)
+            await self.devices.revoke_all(account.id, connection)
+            await self.events.add(account.id, "PASSWORD_CHANGED", origin, within=connection)
+        self.standings.forget()
+        self.mailer.post(letters.notice(account.email, "The password was changed."))
+
+    async def ask_for_email(self, account: Account, email: str) -> None:
+        """Write to an address that an account is to have; of one that has an account, that one is told instead."""
+        address = email_address(email)
+        if address == account.email:
+            raise InvalidInput("email was the account's own; it must be another one")
+        await self.guesses.attempt(("letters", address))
+        token = await self.tokens.issue(Purpose.EMAIL, address, account.id)
+        if await self.accounts.by_email(address) is None:
+            self.mailer.post(letters.to_confirm_email(address, token))
+        else:
+            self.mailer.post(
+                letters.notice(address, "Another account asked to have this address; it cannot.")
+            )
+
+    async def set_email(self, account: Account, token: str, origin: Origin) -> None:
+        """Give an account the address its token was sent to; the old one is told. Raises NotAuthenticated."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            taken = await self.tokens.take(Purpose.EMAIL, token, connection)
+            if taken.account != account.id:
+                raise wrong_token()
+            try:
+                await connection.execute(
+                    "update access.accounts set email = $2 where id = $1", account.id, taken.email
+                )
+            except asyncpg.UniqueViolationError:
+                raise wrong_token() from None
+            await self.events.add(account.id, "EMAIL_CHANGED", origin, within=connection)
+        if account.email is not None:
+            self.mailer.post(letters.notice(account.email, "The account has another e-mail address now."))

@@ -1,0 +1,72 @@
+"""The second factor: an authenticator's code, or a recovery code in its place. Guessing it locks it."""
+
+from dataclasses import dataclass
+
+import asyncpg
+
+from live.identity.accounts import Account
+from live.identity.devices import Devices
+from live.identity.errors import NotPermitted, wrong_code
+from live.identity.events import Origin, SecurityEvents
+from live.identity.guesses import Guesses
+from live.identity.recovery import RecoveryCodes
+from live.identity.totp import Enrolment, Totp
+
+
+@dataclass(frozen=True)
+class SecondFactor:
+    """Take codes of accounts, and enrol what makes them."""
+
+    pool: asyncpg.Pool
+    totp: Totp
+    recovery: RecoveryCodes
+    devices: Devices
+    guesses: Guesses
+    events: SecurityEvents
+
+    async def check(self, account: str, code: str | None, origin: Origin) -> None:
+        """Use a code up; raises NotPermitted without one, NotAuthenticated for a wrong one, TooManyGuesses."""
+        if code is None:
+            raise NotPermitted("second-factor-needed", "this needs a code of your authenticator")
+        attempt = await self.guesses.attempt(("second-factor", account))
+        if await self.totp.take(account, code):
+            await attempt.succeeded()
+        elif await self.recovery.take(account, code):
+            await attempt.succeeded()
+            await self.events.add(account, "RECOVERY_CODE_USED", origin)
+        else:
+            await self.events.add(account, "WRONG_CODE", origin)
+            raise wrong_code()
+
+    async def check_if_enrolled(self, account: Account, code: str | None, origin: Origin) -> None:
+        """Do the same where the account has an authenticator, else nothing."""
+        if account.has_totp:
+            await self.check(account.id, code, origin)
+
+    async def enrol(self, account: Account) -> Enrolment:
+        """Give a new secret, which counts once ``confirm`` has had a code of it; raises Conflict."""
+        return await self.totp.enrol(account.id, account.email or account.wallet_address or account.id)
+
+    async def confirm(self, account: str, code: str, origin: Origin) -> list[str]:
+        """Let the new secret count and return the recovery codes; raises as ``check`` does, or Conflict."""
+        attempt = await self.guesses.attempt(("second-factor", account))
+        await self.totp.confirm(account, code)
+        await attempt.succeeded()
+        await self.events.add(account, "TOTP_ENROLLED", origin)
+        return await self.recovery.renew(account)
+
+    async def disable(self, account: str, code: str, origin: Origin) -> None:
+        """Forget the authenticator, its recovery codes and trusted devices; needs a code of it."""
+        await self.check(account, code, origin)
+        async with self.pool.acquire() as connection, connection.transaction():
+            await self.totp.disable(account, connection)
+            await self.recovery.forget(account, connection)
+            await self.devices.revoke_all(account, connection)
+            await self.events.add(account, "TOTP_DISABLED", origin, within=connection)
+
+    async def renew_codes(self, account: str, code: str, origin: Origin) -> list[str]:
+        """Return new recovery codes in the place of the old; needs a code of the authenticator."""
+        await self.check(account, code, origin)
+        codes = await self.recovery.renew(account)
+        await self.events.add(account, "RECOVERY_CODES_RENEWED", origin)
+        return codes

@@ -1,0 +1,176 @@
+"""Signed requests: whose API key signed this, now, from an allowed place, and for the first time.
+
+The signature is HMAC-SHA256 in lower-case hex, keyed with the secret's text, over the timestamp in ms, the method, the
+path with its query as sent, and the body's SHA-256 in hex, with a line feed between each.
+"""
+
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import asyncpg
+
+from live.identity.errors import NotAuthenticated, NotPermitted
+from live.identity.guesses import Address
+from live.identity.keyring import Keyring
+from live.identity.keys import Network, row_of
+from live.identity.moments import moment
+from live.identity.principal import Principal, Scope
+from live.identity.rules import AccessRules
+from live.identity.standing import WINDOW_S, Standings
+
+_KEY = re.compile(r"k[a-z2-7]{20}")
+_SIGNATURE = re.compile(r"[0-9a-f]{64}")
+_NUMBER = re.compile(r"[0-9]{1,15}")
+_READ_ANEW_S = WINDOW_S / 3
+_MOST_KNOWN = 100_000
+_MS_NS = 1_000_000
+_NO_SECRET = "-" * 43
+
+
+class Marks(Protocol):
+    """Remember what may happen once; ``since_s`` is the Unix time from which on it remembers all."""
+
+    since_s: float
+
+    async def once(self, key: str, ttl_s: float) -> bool:
+        """Tell whether ``key`` comes for the first time within ``ttl_s`` seconds, and mark it."""
+
+
+@dataclass(frozen=True)
+class SignedRequest:
+    """Hold a request as it came: headers as text, ``target`` the raw path with its query."""
+
+    key: str
+    timestamp: str
+    signature: str
+    window: str | None
+    method: str
+    target: str
+    body: bytes
+    ip: Address
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Hold a key as it was read at ``read_s`` of the monotonic clock."""
+
+    account: str
+    scopes: frozenset[Scope]
+    networks: tuple[Network, ...]
+    secret: str = field(repr=False)
+    previous: str | None = field(repr=False)
+    previous_until: datetime | None
+    changed_at: datetime
+    revoked: bool
+    read_s: float
+
+
+class Signatures:
+    """Know requests by their signature; keys are kept in memory while nobody changes them."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        keyring: Keyring,
+        clock: Callable[[], int],
+        rules: AccessRules,
+        standings: Standings,
+        marks: Marks,
+    ) -> None:
+        self._pool = pool
+        self._keyring = keyring
+        self._clock = clock
+        self._rules = rules
+        self._standings = standings
+        self._marks = marks
+        self._known: dict[str, _Known] = {}
+
+    async def principal(self, request: SignedRequest) -> Principal:
+        """Return who signed a request; raises NotAuthenticated, or NotPermitted from another network."""
+        window_ms = self._check_time(request)
+        known = await self._key(request.key)
+        if not self._is_signed(request, known) or known is None or known.revoked:
+            raise NotAuthenticated("wrong-signature", "the key is unknown, or the signature is not right")
+        if known.networks and not any(request.ip in network for network in known.networks):
+            raise NotPermitted("wrong-network", f"the API key may not be used from {request.ip}")
+        ttl_s = (window_ms + 2 * self._rules.ahead_ms) / 1000
+        if not await self._marks.once(f"signature:{request.key}:{request.signature}", ttl_s):
+            raise NotAuthenticated("replayed", "a request with this signature came before; sign each anew")
+        return Principal(known.account, "api_key", request.key, known.scopes)
+
+    def _check_time(self, request: SignedRequest) -> int:
+        """Return the receive window in ms; raise for a request out of it."""
+        window_ms = self._rules.receive_window_ms
+        if request.window is not None:
+            window_ms = int(request.window) if _NUMBER.fullmatch(request.window) else 0
+            if not 1 <= window_ms <= self._rules.longest_window_ms:
+                raise NotAuthenticated(
+                    "wrong-window", f"HP-RECV-WINDOW must be 1 to {self._rules.longest_window_ms} ms"
+                )
+        if not _NUMBER.fullmatch(request.timestamp):
+            raise NotAuthenticated("wrong-timestamp", "HP-TIMESTAMP must be the time in ms since 1970, UTC")
+        sent_ms, now_ms = int(request.timestamp), self._clock() // _MS_NS
+        # What came before the marks began may have been marked by who had them before.
+        if now_ms - sent_ms > window_ms or sent_ms < int(self._marks.since_s * 1000):
+            raise NotAuthenticated("late", "the request came after its receive window; sign it anew")
+        if sent_ms - now_ms > self._rules.ahead_ms:
+            raise NotAuthenticated("early", "HP-TIMESTAMP is ahead of our clock; set yours")
+        return window_ms
+
+    def _is_signed(self, request: SignedRequest, known: _Known | None) -> bool:
+        """Tell whether one of a key's secrets signed it; an unknown key takes as long."""
+        body = hashlib.sha256(request.body).hexdigest()
+        signed = f"{request.timestamp}\n{request.method}\n{request.target}\n{body}".encode()
+        secrets = [known.secret if known else _NO_SECRET]
+        if known and known.previous and known.previous_until and moment(self._clock()) < known.previous_until:
+            secrets.append(known.previous)
+        given = request.signature if _SIGNATURE.fullmatch(request.signature) else "-" * 64
+        found = False
+        for secret in secrets:
+            right = hmac.digest(secret.encode(), signed, hashlib.sha256).hex()
+            found |= hmac.compare_digest(right, given)
+        return found
+
+    async def _key(self, key: str) -> _Known | None:
+        if not _KEY.fullmatch(key):
+            return None
+        standing = await self._standings.now()
+        known = self._known.get(key)
+        if (
+            known is None
+            or standing.changed.get(key, known.changed_at) != known.changed_at
+            or time.monotonic() - known.read_s > _READ_ANEW_S
+        ):
+            known = await self._read(key)
+            if known is not None:
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                self._known[key] = known
+        return known
+
+    async def _read(self, key: str) -> _Known | None:
+        read_s = time.monotonic()
+        row = await self._pool.fetchrow("select * from access.api_keys where id = $1", key)
+        if row is None:
+            return None
+        previous = row["previous_secret"]
+        return _Known(
+            row["account_id"],
+            frozenset(Scope(scope) for scope in row["scopes"]),
+            tuple(row["networks"]),
+            self._open(key, row["secret"]),
+            None if previous is None else self._open(key, previous),
+            row["previous_until"],
+            row["changed_at"],
+            row["revoked_at"] is not None,
+            read_s,
+        )
+
+    def _open(self, key: str, sealed: bytes) -> str:
+        return self._keyring.unseal(sealed, row_of(key)).decode()

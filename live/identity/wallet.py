@@ -1,0 +1,155 @@
+"""Wallet log-in: a message as EIP-4361 has it, signed by the wallet it names (EIP-191).
+
+Wallets that are contracts (EIP-1271) cannot be known without a node of their chain and are refused.
+"""
+
+import asyncio
+import re
+import secrets
+import string
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from live.identity.accounts import Account, Accounts
+from live.identity.errors import Conflict, NotAuthenticated
+from live.identity.events import Origin, SecurityEvents
+from live.identity.guesses import Guesses, network_of
+from live.identity.log_in import Challenge, LoggedIn, LogIn
+from live.identity.moments import moment, seconds
+from live.identity.names import new_id
+from live.identity.rules import AccessRules
+
+_LONGEST = 4_000
+_SIGNATURE = re.compile(r"0x[0-9a-fA-F]{130}")
+_ALPHABET = string.ascii_letters + string.digits
+_NONCE_CHARACTERS = 24
+
+
+@dataclass(frozen=True)
+class Wallets:
+    """Know wallets; ``public_url`` is what their messages must be for."""
+
+    pool: asyncpg.Pool
+    clock: Callable[[], int]
+    rules: AccessRules
+    public_url: str
+    accounts: Accounts
+    log_in_: LogIn
+    guesses: Guesses
+    events: SecurityEvents
+
+    @property
+    def domain(self) -> str:
+        """Return the domain that a message must name."""
+        return urlsplit(self.public_url).netloc
+
+    async def nonce(self) -> tuple[str, int]:
+        """Return a nonce for one message, and how many seconds it lives."""
+        nonce = "".join(secrets.choice(_ALPHABET) for _ in range(_NONCE_CHARACTERS))
+        now = moment(self.clock())
+        await self.pool.execute(
+            "insert into access.wallet_nonces (nonce, created_at, expires_at) values ($1, $2, $3)",
+            nonce,
+            now,
+            now + seconds(self.rules.nonce_s),
+        )
+        return nonce, self.rules.nonce_s
+
+    async def log_in(
+        self, message: str, signature: str, origin: Origin, device_token: str | None = None
+    ) -> LoggedIn | Challenge:
+        """Return a session of the wallet's account, which its first log-in makes; raises NotAuthenticated."""
+        address = await self._address(message, signature, origin)
+        account = await self.accounts.by_wallet(address)
+        if account is None:
+            account = await self._add(address, origin)
+        return await self.log_in_.after_first(account, "WALLET", origin, device_token)
+
+    async def link(self, account: Account, message: str, signature: str, origin: Origin) -> None:
+        """Give an account a wallet to log in with; raises Conflict where one of them has another already."""
+        address = await self._address(message, signature, origin)
+        try:
+            done = await self.pool.fetchval(
+                """update access.accounts set wallet_address = $2 where id = $1 and wallet_address is null
+                returning true""",
+                account.id,
+                address,
+            )
+        except asyncpg.UniqueViolationError:
+            raise Conflict("wallet-taken", "the wallet is another account's") from None
+        if not done:
+            raise Conflict("wallet-linked", f"the account has the wallet {account.wallet_address} already")
+        await self.events.add(account.id, "WALLET_LINKED", origin, address)
+
+    async def _add(self, address: str, origin: Origin) -> Account:
+        made = new_id("u")
+        try:
+            async with self.pool.acquire() as connection, connection.transaction():
+                await self.accounts.add(made, wallet=address, within=connection)
+                await self.events.add(made, "REGISTERED", origin, address, connection)
+        except Conflict:  # its other log-in was quicker
+            pass
+        account = await self.accounts.by_wallet(address)
+        assert account is not None
+        return account
+
+    async def _address(self, message: str, signature: str, origin: Origin) -> str:
+        """Return the wallet, in lower case, that signed a message for us, now and for the first time."""
+        attempt = await self.guesses.attempt(network_of(origin.ip))
+        if len(message) > _LONGEST or not _SIGNATURE.fullmatch(signature):
+            raise _wrong("the signature must be 65 bytes in hex, of a message as EIP-4361 has it")
+        now = moment(self.clock())
+        address, nonce = await asyncio.to_thread(_verify, message, signature, self.public_url, now)
+        taken = await self.pool.fetchval(
+            """update access.wallet_nonces set used_at = $2
+            where nonce = $1 and used_at is null and expires_at > $2 and created_at <= $2 returning true""",
+            nonce,
+            now,
+        )
+        if not taken:
+            raise _wrong("its nonce is unknown, expired, or was used before; ask for another")
+        await attempt.succeeded()
+        return address
+
+
+def _verify(message: str, signature: str, public_url: str, now: datetime) -> tuple[str, str]:
+    """Return the address and nonce of a signed message; raises NotAuthenticated."""
+    siwe = _siwe()
+    wanted = urlsplit(public_url)
+    try:
+        parsed = siwe.SiweMessage.from_message(message)
+        if parsed.prepare_message() != message:
+            raise ValueError("other than its parts")
+        uri = urlsplit(parsed.uri)
+    except Exception:  # the parser's own, pydantic's, the grammar's: none of them tells a user more
+        raise _wrong("the message is not as EIP-4361 has it") from None
+    if (uri.scheme, uri.netloc) != (wanted.scheme, wanted.netloc):
+        raise _wrong(f"its URI must begin with {wanted.scheme}://{wanted.netloc}")
+    try:
+        parsed.verify(signature, domain=wanted.netloc, timestamp=now)
+    except siwe.DomainMismatch:
+        raise _wrong(f"its domain must be {wanted.netloc}") from None
+    except (siwe.ExpiredMessage, siwe.NotYetValidMessage):
+        raise _wrong("it is not valid at this time") from None
+    except Exception:  # also what a point off the curve raises
+        raise _wrong("the signature is not that of its address") from None
+    return parsed.address.lower(), parsed.nonce
+
+
+def _siwe() -> Any:
+    """Return the library, which takes seconds to import and warns of what it imports."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import siwe
+
+    return siwe
+
+
+def _wrong(why: str) -> NotAuthenticated:
+    return NotAuthenticated("wrong-wallet-message", f"the wallet's message was refused: {why}")
