@@ -1,0 +1,209 @@
+"""A withdrawal's way from its user's wish to the books' decision: asked for, confirmed, judged, cancelled, expired."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import asyncpg
+
+from live.books.bus import Bus
+from live.books.commands import Answer, Command
+from live.identity.email_tokens import EmailTokens, Purpose
+from live.identity.errors import Conflict, NotThere, wrong_token
+from live.identity.guesses import Address
+from live.identity.mail import Letter, Mailer
+from live.identity.moments import moment
+from live.ledger.inputs import WithdrawalConfirmed, WithdrawalRefused, WithdrawalRequested
+from live.wallets.address_book import AddressBook, BookedAddress
+from live.wallets.policy import Facts, judge
+from live.wallets.rules import WithdrawalRules
+from risk.settings import SECOND_NS
+
+BOOKS = "books"  # who refuses what expired
+_CANCELLABLE = ("UNCONFIRMED", "REVIEW", "APPROVED", "QUEUED")
+_FACTS = """
+select w.amount,
+    (select count(*) from withdrawals other where other.address = w.address
+        and other.created_at > w.created_at - $2::interval and other.created_at <= w.created_at
+        and other.seq <= w.seq and (other.status <> 'REFUSED' or other.sending_at is not null)) as same_address,
+    exists (select from access.blacklist b where b.address = w.address) as blacklisted,
+    r.unusual_login,
+    coalesce((select sum(balance) from hot_wallets h where h.chain = w.chain)
+        < (select (value::jsonb #>> '{}')::numeric from risk_config where key = 'hot_wallet_floor'), true)
+        as hot_wallet_low
+from withdrawals w join access.withdrawal_requests r on r.withdrawal_id = w.id where w.id = $1"""
+_UNUSUAL = """select exists (select from access.sessions where account_id = $1 and unusual
+    and (id = $2 or created_at > $3))"""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Hold what a user asks for, and by which session or API key, from where; ``key`` makes it once."""
+
+    account: str
+    amount: Decimal
+    asset: str
+    address_id: int
+    key: str
+    credential: str
+    ip: Address | None
+
+
+class Withdrawals:
+    """Take withdrawals from users. ``rules`` bound them; letters with tokens go out through ``mailer``."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        bus: Bus,
+        clock: Callable[[], int],
+        tokens: EmailTokens,
+        mailer: Mailer,
+        rules: WithdrawalRules,
+    ) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._clock = clock
+        self._tokens = tokens
+        self._mailer = mailer
+        self._rules = rules
+        self.addresses = AddressBook(pool, clock, rules)
+
+    # -- the user's part
+
+    async def was_asked(self, key: str) -> bool:
+        """Tell whether the books have answered a command of that key: then it is asked again, not judged again."""
+        return bool(
+            await self._pool.fetchval("select exists (select from idempotency_keys where key = $1)", key)
+        )
+
+    async def request(self, wish: Wish) -> Answer:
+        """Hold the money and mail the token that confirms it; the second factor was checked before.
+
+        The same ``key`` gets the first answer. Raises InvalidInput for an amount outside the limits, NotThere
+        for an unknown address, and Conflict for a locked one or an account without an e-mail address.
+        """
+        address = await self.addresses.find(wish.account, wish.address_id)
+        repeated = await self.was_asked(wish.key)
+        if repeated:
+            rule = self._rules.asset(address.chain, wish.asset)
+        else:
+            rule = self._rules.check_amount(address.chain, wish.asset, wish.amount)
+            await self.addresses.check_usable(wish.account, wish.address_id)
+        email = await self._email(wish.account)
+        asked = WithdrawalRequested(
+            0, "", wish.account, wish.amount, address.chain, wish.asset, address.address, rule.fee
+        )
+        answer = await self._bus.submit(Command(wish.key, asked))
+        if answer.status == "DONE":
+            await self._keep(answer.id, wish)
+            await self._mail(answer.id, wish, address, email)
+        return answer
+
+    async def confirm(self, account: str, withdrawal_id: str, token: str) -> Answer:
+        """Take the mailed token, judge the withdrawal, and tell the books; to repeat it is harmless.
+
+        Raises NotThere, NotAuthenticated for a wrong token, and Conflict for one that was cancelled or expired.
+        """
+        status = await self._status(account, withdrawal_id)
+        if status == "REFUSED":
+            raise Conflict("withdrawal-refused", "the withdrawal was cancelled, refused, or expired")
+        if status != "UNCONFIRMED":
+            return Answer("DONE", id=withdrawal_id)
+        async with self._pool.acquire() as connection, connection.transaction():
+            taken = await self._tokens.take(Purpose.WITHDRAWAL, token, connection)
+            if (taken.account, taken.subject) != (account, withdrawal_id):
+                raise wrong_token()
+            # A token whose command was not answered is good again: the transaction is undone.
+            return await self._judge(connection, withdrawal_id)
+
+    async def cancel(self, account: str, withdrawal_id: str, key: str) -> Answer:
+        """Give a withdrawal back that is not being sent. Raises NotThere, and Conflict for one that is, or is over."""
+        status = await self._status(account, withdrawal_id)
+        if status not in _CANCELLABLE and not await self.was_asked(key):
+            raise Conflict(
+                "withdrawal-under-way", f"the withdrawal was {status}; it can be cancelled no more"
+            )
+        asked = WithdrawalRefused(0, withdrawal_id, account, "CANCELLED_BY_USER")
+        return await self._bus.submit(Command(key, asked))
+
+    # -- the clock's part
+
+    async def expire(self) -> int:
+        """Refuse the withdrawals that were not confirmed in time; return how many."""
+        latest = moment(self._clock() - self._rules.confirm_within_ns)
+        rows = await self._pool.fetch(
+            "select id from withdrawals where status = 'UNCONFIRMED' and created_at <= $1", latest
+        )
+        for row in rows:
+            asked = WithdrawalRefused(0, row["id"], BOOKS, "NOT_CONFIRMED_IN_TIME")
+            await self._bus.submit(Command(f"expire:{row['id']}", asked))
+        return len(rows)
+
+    # -- inside
+
+    async def _judge(self, connection: asyncpg.Connection, withdrawal_id: str) -> Answer:
+        window = timedelta(microseconds=self._rules.same_address_window_ns // 1000)
+        row = await connection.fetchrow(_FACTS, withdrawal_id, window)
+        verdict = judge(Facts(**row), self._rules)
+        asked = WithdrawalConfirmed(
+            0, withdrawal_id, verdict.tier, tuple(verdict.approvals_needed), tuple(verdict.reasons)
+        )
+        # The books take this step once, whatever its key; judged again it may be another.
+        return await self._bus.submit(Command(f"confirm:{withdrawal_id}:{uuid4()}", asked))
+
+    async def _keep(self, withdrawal_id: str, wish: Wish) -> None:
+        """Keep how it came to be asked for; a log-in counts as unusual for as long as addresses are locked."""
+        now = self._clock()
+        unusual = await self._pool.fetchval(
+            _UNUSUAL, wish.account, wish.credential, moment(now - self._rules.address_lock_ns)
+        )
+        await self._pool.execute(
+            """insert into access.withdrawal_requests
+            (withdrawal_id, account_id, address_id, credential, ip, unusual_login, created_at)
+            values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing""",
+            *(withdrawal_id, wish.account, wish.address_id, wish.credential, wish.ip, unusual, moment(now)),
+        )
+
+    async def _mail(self, withdrawal_id: str, wish: Wish, address: BookedAddress, email: str) -> None:
+        """Mail the token, once."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            due = await connection.fetchval(
+                """update access.withdrawal_requests set mailed_at = $2
+                where withdrawal_id = $1 and mailed_at is null returning true""",
+                withdrawal_id,
+                moment(self._clock()),
+            )
+            if due:
+                lasts_s = self._rules.confirm_within_ns // SECOND_NS
+                token = await self._tokens.issue(
+                    Purpose.WITHDRAWAL, email, wish.account, withdrawal_id, lasts_s
+                )
+                self._mailer.post(to_confirm(email, withdrawal_id, wish, address, token))
+
+    async def _email(self, account: str) -> str:
+        email = await self._pool.fetchval("select email from access.accounts where id = $1", account)
+        if email is None:
+            raise Conflict("no-email", "withdrawals are confirmed by e-mail; give your account an address")
+        return str(email)
+
+    async def _status(self, account: str, withdrawal_id: str) -> str:
+        status = await self._pool.fetchval(
+            "select status from withdrawals where id = $1 and user_id = $2", withdrawal_id, account
+        )
+        if status is None:
+            raise NotThere("unknown-withdrawal", f"withdrawal_id was {withdrawal_id!r}; you have no such one")
+        return str(status)
+
+
+def to_confirm(email: str, withdrawal_id: str, wish: Wish, address: BookedAddress, token: str) -> Letter:
+    """Return the letter that confirms a withdrawal."""
+    return Letter(
+        email,
+        "Confirm your withdrawal",
+        f"Withdrawal {withdrawal_id}: {wish.amount} {wish.asset} on {address.chain} to {address.address}"
+        f" ({address.label}).\n\nYour token: {token}\n\nIt works once, within half an hour; then the withdrawal is"
+        " given up.\nIf that was not you, do not pass the token on, and set another password at once.\n",
+    )
