@@ -19,6 +19,7 @@ from risk.errors import InvalidInput
 
 Network = IPv4Network | IPv6Network
 _MOST_NETWORKS = 50
+_LATER = "changed_at + interval '1 microsecond'"  # so that every change shows, whatever the clock says
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class ApiKeys:
         secret, now = new_token(), moment(self._clock())
         async with self._pool.acquire() as connection, connection.transaction():
             row = await connection.fetchrow(
-                """update access.api_keys set secret = $3, changed_at = greatest($4, changed_at + interval '1 microsecond'),
+                f"""update access.api_keys set secret = $3, changed_at = greatest($4, {_LATER}),
                 previous_secret = case when $5 then secret end,
                 previous_until = case when $5 then $6::timestamptz end
                 where id = $1 and account_id = $2 and revoked_at is null
@@ -132,7 +133,7 @@ class ApiKeys:
         now = moment(self._clock())
         async with self._pool.acquire() as connection, connection.transaction():
             done = await connection.fetchval(
-                """update access.api_keys set revoked_at = $3, changed_at = greatest($3, changed_at + interval '1 microsecond'),
+                f"""update access.api_keys set revoked_at = $3, changed_at = greatest($3, {_LATER}),
                 previous_secret = null, previous_until = null
                 where id = $1 and account_id = $2 and revoked_at is null returning true""",
                 key,
@@ -147,7 +148,7 @@ class ApiKeys:
     async def revoke_all(self, account: str, within: asyncpg.Connection) -> None:
         """End an account's keys; call ``Standings.forget`` when that is committed."""
         await within.execute(
-            """update access.api_keys set revoked_at = $2, changed_at = greatest($2, changed_at + interval '1 microsecond'),
+            f"""update access.api_keys set revoked_at = $2, changed_at = greatest($2, {_LATER}),
             previous_secret = null, previous_until = null where account_id = $1 and revoked_at is null""",
             account,
             moment(self._clock()),
