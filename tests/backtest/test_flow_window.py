@@ -148,6 +148,14 @@ def test_every_real_source_fill_is_accounted_for_in_the_whole(real_history):
     assert feed.liquidations.num_rows == 62
 
 
+def test_the_whole_of_the_real_flow_runs_and_each_order_has_one_outcome(real_history, tmp_path):
+    facts = run_backtest(load_scenario("flow-2023"), tmp_path / "out").facts
+    assert sum(facts["source_fills"].values()) == SOURCE_FILLS
+    feed = open_feed(load_scenario("flow-2023"))
+    assert sum(facts["extra"]["order_outcomes"].values()) == feed.flow.orders.num_rows
+    assert facts["extra"]["real_liquidations"]["real"] == 62
+
+
 SMALL = ["data.hours=4", "flow.users=40", "data.step=30s"]
 
 
