@@ -11,8 +11,10 @@ from risk import (
     house,
     house_accounts,
     liquidation,
+    operators,
     orders,
     reconciliation,
+    service,
     users,
     venue,
 )
@@ -24,6 +26,7 @@ from risk.events import Event
 from risk.frozen import freeze, thaw
 from risk.hedging import exposure_edges as hedge_edges
 from risk.inputs import (
+    BalanceAdjusted,
     CancelSubmitted,
     ChannelReported,
     ConfigChanged,
@@ -38,6 +41,7 @@ from risk.inputs import (
     MarketUpdated,
     OrderSubmitted,
     RoutingModeSet,
+    ServiceLevelSet,
     SnapshotRequested,
     TimerFired,
     VenueAccountLiquidated,
@@ -113,6 +117,8 @@ class Book(BookView):
             HlHaltLifted: lambda i: venue.lift_halt(self._core, i),
             RoutingModeSet: lambda i: set_mode(self._core, i),
             ConfigChanged: self._config_changed,
+            ServiceLevelSet: lambda i: service.set_level(self._core, i),
+            BalanceAdjusted: lambda i: operators.adjust_balance(self._core, i),
             SnapshotRequested: lambda _: house.snapshot(self._core),
             TimerFired: lambda _: None,  # what is due is done after every input
         }
@@ -168,7 +174,7 @@ class Book(BookView):
             orders.fire_waiting(core, core.symbols[view.symbol])
 
     def _config_changed(self, given: ConfigChanged) -> None:
-        users.change_config(self._core, given)
+        operators.change_config(self._core, given)
         self._edges = {name: _edges_of(self._core.settings, name) for name in self._core.symbols}
         # Other limits may ask for another mode, hedge or guard at the same exposure.
         for state in self._core.symbols.values():

@@ -7,7 +7,7 @@ from risk.core import Core
 from risk.digest import state_digest
 from risk.inputs import HlAccount
 from risk.market import SymbolSpec, SymbolView
-from risk.settings import Settings
+from risk.settings import RoutingMode, Settings
 from risk.state import Position
 
 
@@ -38,6 +38,16 @@ class BookView:
         """Return the signed size and cost, at decision marks, of our hedge of ``symbol``."""
         state = self._core.symbol(symbol)
         return state.hedge_size, state.hedge_cost
+
+    def mode(self, symbol: str) -> tuple[RoutingMode, bool, Decimal]:
+        """Return a symbol's routing mode, whether an operator has pinned it, and its signed net exposure."""
+        state = self._core.symbol(symbol)
+        return state.mode, state.pinned, state.exposure
+
+    @property
+    def service_level(self) -> int:
+        """Return how far the service is degraded, 0 where it is not (§10)."""
+        return self._core.service_level
 
     def is_working(self, user: str, order_id: str) -> bool:
         """Tell whether something of a user's order still waits, here or at Hyperliquid."""

@@ -55,7 +55,7 @@ class Core:
         self.positions: dict[int, Position] = {}
         self.orders: dict[str, Order] = {}
         self.venue_orders: dict[str, VenueOrder] = {}
-        self.withdrawals: dict[str, tuple[str, Decimal]] = {}
+        self.withdrawals: dict[str, tuple[str, Decimal, Decimal]] = {}  # user, amount, fee
         self.ids_vouched_for = ids_vouched_for  # the shell knows that ids are new: both sets stay empty
         self.seen_withdrawals: set[str] = set()
         self.seen_orders: set[str] = set()
@@ -91,6 +91,7 @@ class Core:
         self.swept_hl_losses = ZERO  # users' net HL results already returned to custody
         self.user_hl_result = ZERO  # users' net HL PnL, fees and funding so far (+ they gained)
         self.position_differences: dict[tuple[HlAccount, str], str] = {}  # level, where books and HL disagree
+        self.service_level = 0  # how far operators have degraded the service (§10)
         self.hl_halted = False  # one of our accounts was liquidated
 
     def symbol(self, name: str) -> SymbolState:
@@ -121,6 +122,10 @@ class Core:
         """Record that an order (or its remainder) was not taken."""
         refusal = OrderRefused(command.order_id, self.now, command.user, command.symbol, code, detail)
         self.events.append(refusal)
+
+    def refuse_act(self, ref: str, user: str, code: str, detail: str) -> None:
+        """Record that what was asked for about a user, other than an order, was not done."""
+        self.events.append(OrderRefused(ref, self.now, user, "", code, detail))
 
     def guard_changed(self, guard: str, symbol: str, state: str, value: Decimal) -> None:
         """Record that a guard of the house opened or closed."""

@@ -53,6 +53,8 @@ def state_digest(core: Core) -> str:
         core.next_position_id,
         core.next_fill_id,
         core.next_cloid,
+        # Only where it is not normal: books that never were degraded keep the digests they had.
+        *([core.service_level] if core.service_level else ()),
     )
     return hashlib.blake2b(_canonical(state).encode(), digest_size=16).hexdigest()
 

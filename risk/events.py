@@ -21,6 +21,7 @@ class Source(StrEnum):
 class RouteReason(StrEnum):
     """Say why an order took its route; forced reasons stand in their order of precedence (§1)."""
 
+    SERVICE_LEVEL = "SERVICE_LEVEL"  # an operator sends every opening order to Hyperliquid (§10)
     NOT_WHITELISTED = "NOT_WHITELISTED"
     RESERVE_FLOOR = "RESERVE_FLOOR"
     DAILY_LOSS_BREAKER = "DAILY_LOSS_BREAKER"

@@ -14,6 +14,7 @@ from risk.numbers import round_money
 from risk.reconciliation import opens_allowed
 from risk.routing import RouteDecision, forced_reason, split
 from risk.routing_desk import Terms, house_state, record_route, route_of
+from risk.service import refuse_open
 from risk.state import SPLIT_SUFFIX, SymbolState, User
 from risk.waiting import rest_here, wait
 
@@ -71,6 +72,8 @@ def open_position(core: Core, user: User, command: OrderSubmitted, size: Decimal
 
     One touched at its limit was routed when it came to rest: only a forced reason may still send it away.
     """
+    if refuse_open(core, command):
+        return
     state = core.symbols[command.symbol]
     was_routed = terms.touched and not command.netted
     forced = forced_reason(house_state(core, state), core.risk) if was_routed else None

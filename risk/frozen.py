@@ -38,7 +38,7 @@ from risk.triggers import PriceTriggers, Side
 
 type _Row = tuple[type, tuple[object, ...]]
 
-_MEANING = 1  # to be raised when a field keeps its name and changes its meaning
+_MEANING = 2  # to be raised when a field keeps its name and changes its meaning
 _MAGIC = b"hybrid-perps book"
 
 _CLASSES: tuple[type, ...] = (

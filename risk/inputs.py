@@ -86,7 +86,7 @@ class WithdrawalSubmitted:
 
 @record
 class WithdrawalEnded:
-    """A pending withdrawal left custody (``sent``) or was refused and returns to the user."""
+    """A pending withdrawal left custody (``sent``) or was refused: then it returns to the user, and its fee with it."""
 
     ts: int
     withdrawal_id: str
@@ -240,6 +240,33 @@ class ConfigChanged:
     risk: RiskConfig | None = None
 
 
+@record
+class ServiceLevelSet:
+    """An operator degrades the service or restores it (§10).
+
+    0: normal. 1: opening orders go to HYPERLIQUID. 2: users close, cancel, add margin and withdraw only. 3: no
+    command of a user is taken.
+    """
+
+    ts: int
+    level: int
+    operator_id: str
+    reason: str
+
+
+@record
+class BalanceAdjusted:
+    """Two operators correct a user's cash by ``amount`` (+ from platform capital, − to it), for ``reason`` (§8)."""
+
+    ts: int
+    adjustment_id: str
+    user: str
+    amount: Decimal
+    reason: str
+    operator_id: str
+    approver_id: str
+
+
 Input = (
     MarketUpdated
     | ChannelReported
@@ -261,4 +288,6 @@ Input = (
     | HlHaltLifted
     | RoutingModeSet
     | ConfigChanged
+    | ServiceLevelSet
+    | BalanceAdjusted
 )

@@ -8,12 +8,13 @@ from risk.checks import positive
 from risk.closing import closable
 from risk.core import Core
 from risk.errors import InvalidInput
-from risk.events import OrderCancelled, OrderRefused, OrderRested, Source
+from risk.events import OrderCancelled, OrderRested, Source
 from risk.execution import CLOSING_TYPES, closes, execute, hold_to_rest, open_position, refuse_while_down
 from risk.external import request_cancel
 from risk.inputs import CancelSubmitted, OrderSubmitted, OrderType
 from risk.ledger import ZERO
 from risk.routing_desk import Terms, route_of
+from risk.service import refuse_open, refuse_while_closed
 from risk.state import Order, SymbolState, User
 from risk.waiting import rest_here, take_out, wait
 
@@ -27,6 +28,10 @@ def submit(core: Core, command: OrderSubmitted) -> None:
     core.orders_taken += 1
     if not core.ids_vouched_for:
         core.seen_orders.add(command.order_id)
+    if refuse_while_closed(core, command.order_id, user.name) or (
+        not closes(command) and refuse_open(core, command)
+    ):
+        return
     size = command.size
     if command.position_id is not None:
         position = user.position(command.position_id)
@@ -186,17 +191,10 @@ def _fire(core: Core, order: Order) -> None:
 def cancel(core: Core, command: CancelSubmitted) -> None:
     """Cancel a waiting order where it rests; an unknown or finished one is refused."""
     order = core.orders.get(command.order_id)
+    if refuse_while_closed(core, command.order_id, command.user):
+        return
     if order is None or order.command.user != command.user:
-        core.emit(
-            OrderRefused(
-                command.order_id,
-                core.now,
-                command.user,
-                "",
-                "UNKNOWN_ORDER",
-                "no such waiting order to cancel",
-            )
-        )
+        core.refuse_act(command.order_id, command.user, "UNKNOWN_ORDER", "no such waiting order to cancel")
         return
     end_waiting(core, order, "CANCELLED_BY_USER")
 

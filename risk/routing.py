@@ -26,6 +26,7 @@ class HouseState:
     range_open: bool
     channel_unhealthy: bool
     quarantined: bool
+    service_degraded: bool = False
 
 
 @record
@@ -61,10 +62,12 @@ def size_limit(mode: RoutingMode, config: RoutingConfig, risk: RiskConfig, reser
 
 
 def forced_reason(state: HouseState, risk: RiskConfig) -> RouteReason | None:
-    """Give the first reason that forbids internalising, in the rulebook's precedence; None without one.
+    """Give the first reason that forbids internalising: a degraded service (§10), then §1's; None without one.
 
     Resting limits are judged by it again when they are touched.
     """
+    if state.service_degraded:
+        return RouteReason.SERVICE_LEVEL
     if not state.whitelisted:
         return RouteReason.NOT_WHITELISTED
     if reserve_state(state.reserve, risk) is ReserveState.STOPPED:

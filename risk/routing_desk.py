@@ -37,6 +37,7 @@ def house_state(core: Core, state: SymbolState) -> HouseState:
         state.range_guard.open,
         core.channel.unhealthy(core.now, state.seen_ns, silence, core.risk),
         state.guard.quarantined,
+        bool(core.service_level),
     )
 
 

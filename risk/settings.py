@@ -135,6 +135,8 @@ class RiskConfig:
     daily_loss_breaker: Decimal = _d("500000")
     price_sanity_limit: Decimal = _d("0.05")
     price_sanity_updates: int = 5
+    # §9 what our hot wallets must hold, or operators are called
+    hot_wallet_floor: Decimal = _d("100000")
     # §6 starting capital
     trading_account_capital: Decimal = _d("500000")
     hedge_account_capital: Decimal = _d("200000")

@@ -1,6 +1,4 @@
-"""What users and operators do besides trading: money in and out, isolated margin, settings (§4, §7)."""
-
-from dataclasses import replace
+"""What users do besides trading: money in and out, isolated margin (§4, §7)."""
 
 from risk.account import (
     cash,
@@ -15,11 +13,10 @@ from risk.account import (
 from risk.checks import finite, money
 from risk.core import Core
 from risk.errors import InvalidInput
-from risk.events import MarginChanged, OrderRefused
-from risk.inputs import ConfigChanged, DepositCredited, MarginAdjusted, WithdrawalEnded, WithdrawalSubmitted
+from risk.events import MarginChanged
+from risk.inputs import DepositCredited, MarginAdjusted, WithdrawalEnded, WithdrawalSubmitted
 from risk.ledger import CUSTODY, FEE_INCOME, ZERO, isolated_margin, move, withdrawals_pending
-from risk.modes import change_mode
-from risk.settings import RoutingConfig
+from risk.service import CLOSE_ONLY, CLOSED, refuse_while_closed
 
 
 def deposit(core: Core, given: DepositCredited) -> None:
@@ -42,15 +39,17 @@ def withdraw(core: Core, given: WithdrawalSubmitted) -> None:
     user = core.user(given.user)
     if not core.ids_vouched_for:
         core.seen_withdrawals.add(given.withdrawal_id)
+    if refuse_while_closed(core, given.withdrawal_id, user.name):
+        return
     if user.cross and core.channel.unreachable(core.now, core.risk):
-        _refused(core, given.withdrawal_id, user.name, "HL_UNREACHABLE", "no safe price to value margin at")
+        core.refuse_act(given.withdrawal_id, user.name, "HL_UNREACHABLE", "no safe price to value margin at")
         return
     settle_cross(core, user)
     total = given.amount + given.fee
     most = withdrawable(core, user) if user.cross else max(ZERO, cash(core, user))
     if total > most:
-        _refused(
-            core, given.withdrawal_id, user.name, "WITHDRAWAL_EXCEEDS_FREE", f"{total} asked, {most} free"
+        core.refuse_act(
+            given.withdrawal_id, user.name, "WITHDRAWAL_EXCEEDS_FREE", f"{total} asked, {most} free"
         )
         return
     pending = withdrawals_pending(user.name)
@@ -60,23 +59,23 @@ def withdraw(core: Core, given: WithdrawalSubmitted) -> None:
         given.withdrawal_id,
         (*move(user.cash_account, pending, given.amount), *move(user.cash_account, FEE_INCOME, given.fee)),
     )
-    core.withdrawals[given.withdrawal_id] = (user.name, given.amount)
+    core.withdrawals[given.withdrawal_id] = (user.name, given.amount, given.fee)
     if user.cross:
         refile_cross(core, user)
 
 
 def end_withdrawal(core: Core, given: WithdrawalEnded) -> None:
-    """Let a pending withdrawal leave custody, or give it back."""
-    pending = core.withdrawals.get(given.withdrawal_id)
+    """Let a pending withdrawal leave custody, or give it back with its fee: nothing was done for that."""
+    pending = core.withdrawals.pop(given.withdrawal_id, None)
     if pending is None:
         raise InvalidInput(f"withdrawal_id was {given.withdrawal_id!r}; no such withdrawal is pending")
-    del core.withdrawals[given.withdrawal_id]
-    user = core.user(pending[0])
-    target = CUSTODY if given.sent else user.cash_account
-    kind = "withdrawal_sent" if given.sent else "withdrawal_refused"
-    core.ledger.post(
-        core.now, kind, given.withdrawal_id, move(withdrawals_pending(user.name), target, pending[1])
-    )
+    name, amount, fee = pending
+    user, held = core.user(name), withdrawals_pending(name)
+    if given.sent:
+        core.ledger.post(core.now, "withdrawal_sent", given.withdrawal_id, move(held, CUSTODY, amount))
+    else:
+        back = (*move(held, user.cash_account, amount), *move(FEE_INCOME, user.cash_account, fee))
+        core.ledger.post(core.now, "withdrawal_refused", given.withdrawal_id, back)
     if user.cross:
         refile_cross(core, user)
 
@@ -92,11 +91,15 @@ def adjust_margin(core: Core, given: MarginAdjusted) -> None:
     user = core.user(given.user)
     position = user.isolated.get(given.position_id)
     if position is None:
-        _refused(core, str(given.position_id), user.name, "UNKNOWN_POSITION", "no such isolated position")
+        core.refuse_act(str(given.position_id), user.name, "UNKNOWN_POSITION", "no such isolated position")
+        return
+    if refuse_while_closed(
+        core, str(given.position_id), user.name, CLOSED if given.amount > 0 else CLOSE_ONLY
+    ):
         return
     if given.amount < 0 and core.channel.unreachable(core.now, core.risk):
-        _refused(
-            core, str(given.position_id), user.name, "HL_UNREACHABLE", "no safe price to value margin at"
+        core.refuse_act(
+            str(given.position_id), user.name, "HL_UNREACHABLE", "no safe price to value margin at"
         )
         return
     settle_funding(core, position)
@@ -107,8 +110,7 @@ def adjust_margin(core: Core, given: MarginAdjusted) -> None:
         needed = max(notional / position.leverage, core.risk.withdrawal_margin_share * notional)
         room = min(position.margin, isolated_equity(core, position) - needed)
     if abs(given.amount) > room:
-        _refused(
-            core,
+        core.refuse_act(
             str(given.position_id),
             user.name,
             "INSUFFICIENT_MARGIN",
@@ -126,31 +128,3 @@ def adjust_margin(core: Core, given: MarginAdjusted) -> None:
     refile_isolated(core, position)
     if user.cross:
         refile_cross(core, user)
-
-
-def change_config(core: Core, given: ConfigChanged) -> None:
-    """Put a new routing row or risk config in force; a row's new mode is a switch by that operator."""
-    if given.routing is None and given.risk is None:
-        raise InvalidInput("routing and risk were None; one of them must be given")
-    if given.routing is not None:
-        if given.symbol is None:
-            raise InvalidInput("symbol was None; a routing row needs a symbol, or * for the default row")
-        if given.symbol != "*":
-            core.symbol(given.symbol)
-        _change_row(core, given.symbol, given.routing, given.operator_id)
-    if given.risk is not None:
-        core.settings = replace(core.settings, risk=given.risk)
-        core.risk = core.hedger.risk = given.risk
-
-
-def _change_row(core: Core, symbol: str, row: RoutingConfig, operator: str) -> None:
-    before = {name: core.settings.routing_of(name).routing_mode for name in core.symbols}
-    core.settings.routing[symbol] = row
-    for name, state in core.symbols.items():
-        wanted = core.settings.routing_of(name).routing_mode
-        if wanted is not before[name] and wanted is not state.mode and not state.pinned:
-            change_mode(core, state, wanted, "MANUAL", operator)
-
-
-def _refused(core: Core, ref: str, user: str, code: str, detail: str) -> None:
-    core.emit(OrderRefused(ref, core.now, user, "", code, detail))

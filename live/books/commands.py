@@ -13,20 +13,31 @@ from live.ledger.codec import encode
 from live.ledger.inputs import (
     BooksReleased,
     DepositArrived,
+    DepositRejected,
+    DepositSeen,
+    HotWalletReported,
     KycChanged,
     UserRegistered,
+    WithdrawalApproved,
+    WithdrawalConfirmed,
     WithdrawalProcessed,
+    WithdrawalQueued,
+    WithdrawalRefused,
     WithdrawalRequested,
+    WithdrawalSending,
 )
+from live.ledger.naming import NAMED, name_at
 from risk.errors import HybridPerpsError
 from risk.events import Event, OrderCancelled, OrderFilled, OrderRefused, OrderRested
 from risk.inputs import (
+    BalanceAdjusted,
     CancelSubmitted,
     ConfigChanged,
     HlHaltLifted,
     MarginAdjusted,
     OrderSubmitted,
     RoutingModeSet,
+    ServiceLevelSet,
 )
 from risk.record import record
 
@@ -36,9 +47,19 @@ Asked = (
     | MarginAdjusted
     | UserRegistered
     | KycChanged
+    | DepositSeen
     | DepositArrived
+    | DepositRejected
     | WithdrawalRequested
+    | WithdrawalConfirmed
+    | WithdrawalApproved
+    | WithdrawalRefused
+    | WithdrawalQueued
+    | WithdrawalSending
     | WithdrawalProcessed
+    | HotWalletReported
+    | BalanceAdjusted
+    | ServiceLevelSet
     | RoutingModeSet
     | HlHaltLifted
     | ConfigChanged
@@ -78,8 +99,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Say what became of a command.
 
     ``status``: DONE; REFUSED by a rule, with ``code`` and ``detail``; INVALID, which changed nothing, with
-    ``detail``. ``seq`` is its place in the journal, ``id`` that of the order or withdrawal. An order that was
-    partly done and partly refused is DONE with a ``code``.
+    ``detail``. ``seq`` is its place in the journal, ``id`` that of the order, withdrawal or correction. An
+    order that was partly done and partly refused is DONE with a ``code``.
     """
 
     status: str
@@ -121,23 +142,19 @@ def request_digest(asked: Asked) -> bytes:
 
 
 def named(asked: Asked, ts: int, name: str) -> Any:
-    """Return a command at ``ts``, an order or a withdrawal under ``name``: what the books set of it."""
+    """Return a command at ``ts``, an order, a withdrawal or a correction under ``name``: what the books set of it."""
     kind: Any = type(asked)
     values = _values_of(kind)(asked)
-    if kind in _NAMED:
+    if kind in NAMED:
         return kind(ts, name, *values[2:])
     return kind(ts, *values[1:])
-
-
-# Their second field is the id that the books give; the first of every input is its time.
-_NAMED = (OrderSubmitted, WithdrawalRequested)
 
 
 @cache
 def _given_of(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
     """Return how to read what the books set of a command; of one that just came it is zero and empty."""
     names = [field.name for field in fields(kind)]
-    return attrgetter(names[0], names[1] if kind in _NAMED else names[0])
+    return attrgetter(names[0], names[1] if kind in NAMED else names[0])
 
 
 @cache
@@ -153,11 +170,7 @@ def invalid(detail: str) -> Answer:
 
 def answer_to(asked: Asked, seq: int, events: tuple[Event, ...]) -> Answer:
     """Answer a command that was taken as input ``seq``, from what happened."""
-    name = ""
-    if isinstance(asked, OrderSubmitted):
-        name = f"o{seq}"
-    elif isinstance(asked, WithdrawalRequested):
-        name = f"w{seq}"
+    name = name_at(type(asked), seq) if isinstance(asked, NAMED) else ""
     code = detail = ""
     resting, fills = False, []
     for event in events:

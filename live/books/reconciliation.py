@@ -68,7 +68,7 @@ class CommitCheck:
         """Start from a machine whose ``batch`` holds rows that are still to be committed."""
         uncommitted = machine.batch.appended
         assets = sum(machine.money.state.totals.values(), ZERO)
-        assets += sum((row.amount for row in machine.users.state.withdrawals.values()), ZERO)
+        assets += sum((row.amount for row in machine.states.withdrawals.open.values()), ZERO)
         self._assets = assets - _assets_moved(machine.batch)
         self._balanced = machine.book.transactions - len(uncommitted[JournalRow])
         self._differences: dict[str, Decimal] = {}

@@ -16,14 +16,17 @@ from live.ledger.recovery import BooksBroken, open_again, state_rows, take
 from live.ledger.rows import (
     TABLES,
     AuditRow,
+    HotWalletRow,
     HouseAccountRow,
     IdempotencyRow,
     Moment,
     RiskConfigRow,
     RoutingConfigRow,
+    SymbolModeRow,
     UserRow,
     WalletRow,
 )
+from live.ledger.shell import Act
 from live.ledger.snapshots import Snapshot, version
 from risk.errors import InvalidInput
 from risk.events import Event
@@ -32,22 +35,6 @@ from risk.settings import DAY_NS, MINUTE_NS, SECOND_NS
 
 Progress = Callable[[str, int, int], None]  # what is being checked, how much of it is, of how much
 
-# What the machine itself writes into the audit log; others append to it, too.
-_AUDITED = (
-    "BOOKS_OPENED",
-    "KYC_CHANGED",
-    "DEPOSIT_CREDITED",
-    "WITHDRAWAL_REQUESTED",
-    "WITHDRAWAL_SENT",
-    "WITHDRAWAL_REFUSED",
-    "ROUTING_MODE_SET",
-    "HL_HALT_LIFTED",
-    "ROUTING_CONFIG_CHANGED",
-    "RISK_CONFIG_CHANGED",
-    "HL_ACCOUNT_LIQUIDATED",
-    "BOOKS_HALTED",
-    "BOOKS_RELEASED",
-)
 _PARTITIONED = ("journal", "balance_logs", "routing_records", "book_events")
 _INPUTS = """select seq, ts, kind, idempotency_key, body, link from input_journal
     where seq > %s and ts >= %s order by seq"""
@@ -129,7 +116,7 @@ class _Replay:
         }
         since = "seq > -1" if is_whole else f"seq > {machine.seq}"
         self._tables[IdempotencyRow] = Answers(connection, findings, since, _kept_since_ns(connection))
-        actions = ", ".join(f"'{action}'" for action in _AUDITED)
+        actions = ", ".join(f"'{action}'" for action in Act)  # others append to it, too
         self._tables[AuditRow] = Ordered(connection, AuditRow, findings, f"{since} and action in ({actions})")
 
     def _after(self, table: str) -> str | None:
@@ -210,8 +197,8 @@ class _Replay:
         for table in self._tables.values():
             table.finish()
         state = {table: rows for table, _, rows in state_rows(self._machine)}
-        compare_whole(self._connection, UserRow, state["users"], self._findings)
-        compare_whole(self._connection, WalletRow, state["wallets"], self._findings)
+        for whole in (UserRow, WalletRow, HotWalletRow, SymbolModeRow):
+            compare_whole(self._connection, whole, state[TABLES[whole]], self._findings)
         for kind, rows in self._config.items():
             compare_whole(self._connection, kind, rows, self._findings, is_all=self._is_whole)
         for seq in self._snapshots:

@@ -36,7 +36,7 @@ CHANGING: dict[type, tuple[tuple[str, ...], Callable[[Any], bool]]] = {
     HedgePositionRow: (("id",), lambda row: not row.size),
     VenueOrderRow: (("seq", "cloid"), lambda row: row.status == "ENDED"),
     DepositRow: (("seq", "id"), lambda row: row.status != "PENDING"),
-    WithdrawalRow: (("seq", "id"), lambda row: row.status != "PENDING"),
+    WithdrawalRow: (("seq", "id"), lambda row: row.status in ("SENT", "REFUSED")),
 }
 # Rows that never change. The links of input_journal tell more than a comparison.
 LASTING: dict[type, tuple[str, ...]] = {kind: ("id",) for kind in APPENDED if kind is not InputRow}

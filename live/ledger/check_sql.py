@@ -26,7 +26,7 @@ _GAPLESS = (
         "alerts",
         "book_events",
     ),
-    *("audit_log", "liability_roots"),
+    *("service_levels", "audit_log", "liability_roots"),
 )
 _OF_A_USER = (
     *("wallets", "balance_logs", "orders", "positions", "fills", "liquidations", "funding_settlements"),
@@ -36,7 +36,7 @@ _WITH_SEQ = (
     *("idempotency_keys", "journal", "users", "balance_logs", "orders", "positions", "fills", "liquidations"),
     *("funding_settlements", "deviation_logs", "hedge_positions", "venue_orders", "deposits", "withdrawals"),
     *("routing_records", "routing_mode_logs", "reconciliation_logs", "alerts", "book_events", "audit_log"),
-    *("liability_roots", "book_snapshots"),
+    *("service_levels", "hot_wallets", "symbol_modes", "liability_roots", "book_snapshots"),
 )
 
 
@@ -131,6 +131,56 @@ _RULES = (
             on (made.id, made.kind, made.ref_id, made.seq, made.ts)
                 = (log.journal_id, log.type, log.ref_id, log.seq, log.ts)
         where made.id is null""",
+    ),
+    _Rule(
+        "pending withdrawals are those on their way",
+        """select 'wallets', user_id, format('withdrawals_pending is %s; its withdrawals on their way sum to %s',
+            withdrawals_pending, coalesce(amount, 0))
+        from wallets left join (
+            select user_id, sum(amount) as amount from withdrawals where status not in ('SENT', 'REFUSED')
+            group by user_id
+        ) as sent using (user_id) where withdrawals_pending <> coalesce(amount, 0)""",
+    ),
+    _Rule(
+        "what came and went is in the journal",
+        """with chain as (
+            select 'deposits' as place, id, 'deposit' as kind, amount from deposits where status = 'CREDITED'
+            union all
+            select 'withdrawals', id, 'withdrawal_sent', -amount from withdrawals where status = 'SENT'
+        ), booked as (
+            select kind, ref_id as id, -sum(amount) as amount from journal_entries
+            where kind in ('deposit', 'withdrawal_sent') and account = 'custody' group by kind, ref_id
+        )
+        select coalesce(place, 'journal'), id, format('%s of %s; the journal moved %s through custody', kind,
+            coalesce(chain.amount, 0), coalesce(booked.amount, 0))
+        from chain full join booked using (kind, id)
+        where chain.amount is distinct from booked.amount""",
+    ),
+    _Rule(
+        "withdrawals have the approvals they need",
+        """select 'withdrawals', id, format('is %s; %s were needed, %s given', status, approvals_needed,
+            approvals_given)
+        from withdrawals, lateral (
+            select array(select split_part(each, ':', 1) from unnest(approvals_given) as each order by 1) as roles,
+                array(select unnest(approvals_needed) order by 1) as needed,
+                (select count(distinct substr(each, strpos(each, ':'))) from unnest(approvals_given) as each) as people
+        ) as of where roles <> needed and status in ('APPROVED', 'QUEUED', 'SENDING', 'SENT')
+            or people <> cardinality(approvals_given)""",
+    ),
+    _Rule(
+        "symbols are in the mode they were last switched to",
+        """select 'symbol_modes', symbol, format('is %s, pinned %s; its last switch led to %s, pinned %s', mode,
+            modes.pinned, to_mode, logs.pinned)
+        from symbol_modes as modes join (
+            select distinct on (symbol) symbol, to_mode, pinned from routing_mode_logs order by symbol, id desc
+        ) as logs using (symbol) where (mode, modes.pinned) <> (to_mode, logs.pinned)""",
+    ),
+    _Rule(
+        "service levels follow one another",
+        """select 'service_levels', id, format('previous is %s; the level before it was %s', previous, known)
+        from (
+            select id, previous, coalesce(lag(level) over (order by id), 0) as known from service_levels
+        ) as chained where previous <> known""",
     ),
     _Rule(
         "every user has a wallet",
@@ -238,6 +288,12 @@ def _without_position(table: str) -> str:
 
 
 def _beyond(table: str) -> str:
-    key = {"idempotency_keys": "key", "venue_orders": "cloid", "book_snapshots": "seq"}.get(table, "id")
+    keys = {
+        "idempotency_keys": "key",
+        "venue_orders": "cloid",
+        "book_snapshots": "seq",
+        "symbol_modes": "symbol",
+    }
+    key = keys.get(table, "id")
     return f"""select '{table}', {key}, 'is of input ' || seq || ', which the books have not taken'
         from {table} where seq > (select seq from books_writer)"""

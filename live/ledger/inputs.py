@@ -40,6 +40,20 @@ class KycChanged:
 
 
 @record
+class DepositSeen:
+    """A user's deposit is on its chain, not final yet: told again each time it has more ``confirmations``."""
+
+    ts: int
+    deposit_id: str
+    user: str
+    amount: Decimal
+    chain: str
+    asset: str
+    tx_hash: str
+    confirmations: int
+
+
+@record
 class DepositArrived:
     """A user's deposit is final on its chain; ``deposit_id`` is the watcher's, one for each transfer."""
 
@@ -54,8 +68,20 @@ class DepositArrived:
 
 
 @record
+class DepositRejected:
+    """A deposit that was seen will not be credited, for ``reason``: its chain dropped it, or it must not be taken."""
+
+    ts: int
+    deposit_id: str
+    reason: str
+
+
+@record
 class WithdrawalRequested:
-    """A user asks for ``amount`` on an address; it leaves the balance at once, ``fee`` on top of it."""
+    """A user asks for ``amount`` on an address: UNCONFIRMED.
+
+    It leaves the balance at once, ``fee`` on top of it. A refusal gives both back: nothing was done for the fee.
+    """
 
     ts: int
     withdrawal_id: str
@@ -68,14 +94,79 @@ class WithdrawalRequested:
 
 
 @record
+class WithdrawalConfirmed:
+    """Its user confirmed a withdrawal; the policy put it into ``tier``: APPROVED, or REVIEW for ``approvals_needed``.
+
+    ``approvals_needed`` are roles, one for each operator who must approve, ``review_reasons`` why they must look.
+    """
+
+    ts: int
+    withdrawal_id: str
+    tier: str
+    approvals_needed: tuple[str, ...] = ()
+    review_reasons: tuple[str, ...] = ()
+
+
+@record
+class WithdrawalApproved:
+    """An operator approved a withdrawal in REVIEW in one of the roles it needs; the last one makes it APPROVED."""
+
+    ts: int
+    withdrawal_id: str
+    operator_id: str
+    role: str
+
+
+@record
+class WithdrawalRefused:
+    """A withdrawal that is not being sent is over: REFUSED ``by`` an operator, its user, or the books (expired)."""
+
+    ts: int
+    withdrawal_id: str
+    by: str
+    reason: str
+
+
+@record
+class WithdrawalQueued:
+    """An APPROVED withdrawal waits for its hot wallet: QUEUED."""
+
+    ts: int
+    withdrawal_id: str
+    reason: str
+
+
+@record
+class WithdrawalSending:
+    """An APPROVED or QUEUED withdrawal is handed to its chain: SENDING until its outcome is known."""
+
+    ts: int
+    withdrawal_id: str
+
+
+@record
 class WithdrawalProcessed:
-    """A withdrawal was sent in ``tx_hash``, or refused for ``reason``."""
+    """A withdrawal being sent has its outcome: SENT in ``tx_hash``, or not, for ``reason``.
+
+    One that was surely not sent is REFUSED, or APPROVED again where ``again`` is set.
+    """
 
     ts: int
     withdrawal_id: str
     sent: bool
     tx_hash: str | None = None
     reason: str | None = None
+    again: bool = False
+
+
+@record
+class HotWalletReported:
+    """The chain says what a hot wallet of ours holds: ``balance`` in USDC."""
+
+    ts: int
+    chain: str
+    address: str
+    balance: Decimal
 
 
 @record
@@ -112,9 +203,17 @@ ShellInput = (
     BooksOpened
     | UserRegistered
     | KycChanged
+    | DepositSeen
     | DepositArrived
+    | DepositRejected
     | WithdrawalRequested
+    | WithdrawalConfirmed
+    | WithdrawalApproved
+    | WithdrawalRefused
+    | WithdrawalQueued
+    | WithdrawalSending
     | WithdrawalProcessed
+    | HotWalletReported
     | ReconciliationDone
     | BooksReleased
     | CommandInvalid
@@ -139,5 +238,10 @@ def _(given: WithdrawalRequested) -> Input:
 
 
 @book_input.register
-def _(given: WithdrawalProcessed) -> Input:
-    return WithdrawalEnded(given.ts, given.withdrawal_id, given.sent)
+def _(given: WithdrawalRefused) -> Input:
+    return WithdrawalEnded(given.ts, given.withdrawal_id, sent=False)
+
+
+@book_input.register
+def _(given: WithdrawalProcessed) -> Input | None:
+    return None if given.again else WithdrawalEnded(given.ts, given.withdrawal_id, given.sent)

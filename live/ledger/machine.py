@@ -9,23 +9,17 @@ from live.ledger.batch import Batch
 from live.ledger.book_options import BookOptions
 from live.ledger.codec import encode
 from live.ledger.hashing import GENESIS, link
-from live.ledger.inputs import (
-    BooksOpened,
-    BooksReleased,
-    DepositArrived,
-    KycChanged,
-    LedgerInput,
-    ReconciliationDone,
-    UserRegistered,
-    WithdrawalProcessed,
-    WithdrawalRequested,
-    book_input,
-)
-from live.ledger.project_house import HouseProjection, HouseState
-from live.ledger.project_money import MoneyProjection, MoneyState
-from live.ledger.project_trading import TradingProjection, TradingState
-from live.ledger.project_users import UsersProjection, UsersState
+from live.ledger.inputs import BooksOpened, LedgerInput, book_input
+from live.ledger.naming import NAMED, name_at, name_field, name_of
+from live.ledger.project_house import HouseProjection
+from live.ledger.project_money import MoneyProjection
+from live.ledger.project_trading import TradingProjection
+from live.ledger.project_users import UsersProjection
+from live.ledger.project_wallets import WalletsProjection
+from live.ledger.project_withdrawals import WithdrawalsProjection
 from live.ledger.rows import AuditRow, InputRow, RoutingRecordRow
+from live.ledger.shell import BOOKS, Shell
+from live.ledger.states import States
 from risk.book import Book
 from risk.errors import HybridPerpsError, InvalidInput
 from risk.events import (
@@ -49,25 +43,9 @@ from risk.events import (
     VenueFillBooked,
     VenueOrderRequested,
 )
-from risk.inputs import (
-    CancelSubmitted,
-    ConfigChanged,
-    HlAccount,
-    HlHaltLifted,
-    MarginAdjusted,
-    MarketUpdated,
-    OrderSubmitted,
-    RoutingModeSet,
-    VenueAccountLiquidated,
-    VenueOrderEnded,
-)
+from risk.inputs import HlAccount, MarketUpdated
 from risk.market import SymbolView
 from risk.watch import Bands
-
-BOOKS = "books"  # who acted where no operator did
-States = tuple[MoneyState, TradingState, HouseState, UsersState]
-_PREFIXES: dict[type, str] = {OrderSubmitted: "o", WithdrawalRequested: "w"}
-STOPPED_BY_A_HALT = (OrderSubmitted, WithdrawalRequested, MarginAdjusted)
 
 
 class HalfTaken(HybridPerpsError):
@@ -86,15 +64,10 @@ class Machine:
         self, options: BookOptions, opened_ns: int, clock: Callable[[], int] = perf_counter_ns
     ) -> None:
         """Open the books: their first input is what they are opened with."""
-        states = MoneyState(), TradingState(), HouseState(), UsersState()
-        self._take_up(options.open(opened_ns), states, -1, GENESIS, opened_ns, None, clock)
+        self._take_up(options.open(opened_ns), States(), -1, GENESIS, opened_ns, clock)
         opened = BooksOpened(opened_ns, options)
         self._journal(opened, ())
         self._project(opened, self.book.opening_events, 0)
-        for symbol, row in sorted(options.routing.items()):
-            self.house.routing_set(self.batch, opened_ns, symbol, row, BOOKS)
-        self.house.risk_set(self.batch, opened_ns, options.risk, BOOKS)
-        self._audit(opened, BOOKS, "BOOKS_OPENED", "books", "")
 
     @classmethod
     def resumed(
@@ -109,33 +82,31 @@ class Machine:
     ) -> "Machine":
         """Return the machine that stood after input ``seq``."""
         machine = cls.__new__(cls)
-        machine._take_up(book, states, seq, link, now, halted, clock)
+        machine._take_up(book, states, seq, link, now, clock)
+        machine.shell.halted = halted
         return machine
 
     def _take_up(
-        self,
-        book: Book,
-        states: States,
-        seq: int,
-        link: bytes,
-        now: int,
-        halted: str | None,
-        clock: Callable[[], int],
+        self, book: Book, states: States, seq: int, link: bytes, now: int, clock: Callable[[], int]
     ) -> None:
-        money, trading, house, users = states
         self.seq = seq
         self.link = link
         self.now = now  # the time of the last input
         self._in_hand: LedgerInput | None = None  # stays where taking it raised what no input should
-        self.halted = halted  # what a critical reconciliation found wrong
         self.batch = Batch()
         self.idempotency_key: str | None = None  # of the command in hand
         self._clock = clock
         self.book = book
-        self.money = MoneyProjection(money, book.balance)
-        self.trading = TradingProjection(trading, book, self.money)
-        self.house = HouseProjection(house)
-        self.users = UsersProjection(users)
+        self.states = states
+        self.money = MoneyProjection(states.money, book.balance)
+        self.trading = TradingProjection(states.trading, book, self.money)
+        self.house = HouseProjection(states.house, book)
+        self.users = UsersProjection(states.users)
+        self.wallets = WalletsProjection(states.wallets)
+        self.withdrawals = WithdrawalsProjection(states.withdrawals)
+        self.shell = Shell(
+            book, self.money, self.trading, self.house, self.users, self.wallets, self.withdrawals
+        )
         trading_, house_ = self.trading, self.house
         # Of each event what is done with (batch, seq, event).
         self._event_handlers: dict[type, Callable[[Batch, int, Any], None]] = {
@@ -210,32 +181,21 @@ class Machine:
     # -- inputs
 
     def next_id(self, of: type) -> str:
-        """Return the id of the next order or withdrawal: its place in the journal, so that none comes twice."""
-        return f"{_PREFIXES[of]}{self.seq + 1}"
+        """Return the id of the next order, withdrawal or correction: its place in the journal: none comes twice."""
+        return name_at(of, self.seq + 1)
+
+    @property
+    def halted(self) -> str | None:
+        """Return what a critical reconciliation found wrong, until an operator releases the books."""
+        return self.shell.halted
 
     def check(self, given: LedgerInput) -> None:
         """Raise InvalidInput for what these books could never take, whatever the market."""
-        if self.halted is not None and isinstance(given, STOPPED_BY_A_HALT):
-            raise InvalidInput(f"the books are halted: {self.halted}; wait for an operator to release them")
-        if isinstance(given, OrderSubmitted) and given.order_id != self.next_id(OrderSubmitted):
-            raise InvalidInput(f"order_id was {given.order_id!r}; the books give the ids of orders")
-        if isinstance(given, WithdrawalRequested) and given.withdrawal_id != self.next_id(
-            WithdrawalRequested
-        ):
-            raise InvalidInput(
-                f"withdrawal_id was {given.withdrawal_id!r}; the books give those of withdrawals"
-            )
-        match given:
-            case OrderSubmitted() | CancelSubmitted() | MarginAdjusted() | WithdrawalRequested():
-                self.users.known(given.user)
-            case UserRegistered():
-                self.users.check_registered(given)
-            case KycChanged():
-                self.users.check_kyc(given)
-            case DepositArrived():
-                self.users.check_deposit(given)
-            case BooksOpened():
-                raise InvalidInput("the books are open already")
+        if isinstance(given, NAMED):
+            name = name_of(given)
+            if name != self.next_id(type(given)):
+                raise InvalidInput(f"{name_field(type(given))} was {name!r}; the books give it")
+        self.shell.check(given)
 
     def _journal(self, given: LedgerInput, quiet: Sequence[SymbolView]) -> None:
         self.seq += 1
@@ -249,7 +209,7 @@ class Machine:
 
     def _project(self, given: LedgerInput, events: Sequence[Event], latency_ns: int) -> None:
         batch, seq, ts = self.batch, self.seq, given.ts
-        self._before_events(given)
+        self.shell.before(batch, seq, given)
         self.money.begin(events)
         handlers = self._event_handlers
         for event in events:
@@ -261,9 +221,9 @@ class Machine:
                 self.house.routed(batch, seq, event, latency_ns)
             else:
                 self._other(event)
-        self._after_events(given, events)
+        self.shell.after(batch, seq, given, events)
         self.trading.finish(batch, seq, ts)
-        self.money.finish(batch)
+        self.money.finish(batch, seq)
 
     def _other(self, event: Event) -> None:
         if isinstance(event, MarginChanged):
@@ -274,66 +234,6 @@ class Machine:
             size, cost = self.book.hedge(event.symbol)
             self.house.hedged(self.batch, self.seq, event.ts, event.symbol, size, cost)
         self.house.other(self.batch, self.seq, event.ts, event)
-
-    def _before_events(self, given: LedgerInput) -> None:
-        if isinstance(given, OrderSubmitted):
-            self.trading.submitted(self.seq, given)
-        elif isinstance(given, VenueOrderEnded):
-            self.trading.touch(self.house.venue_order_ended(self.batch, given.ts, given.cloid))
-
-    def _after_events(self, given: LedgerInput, events: Sequence[Event]) -> None:
-        batch, seq = self.batch, self.seq
-        match given:
-            case UserRegistered():
-                self.users.registered(batch, seq, given)
-                self.money.registered(given.user)
-            case KycChanged():
-                self.users.kyc_changed(batch, given)
-                self._audit(given, given.operator_id, "KYC_CHANGED", given.user, given.kyc_status)
-            case DepositArrived():
-                self.users.deposited(batch, seq, given)
-                detail = f"{given.amount} {given.asset} on {given.chain}"
-                self._audit(given, BOOKS, "DEPOSIT_CREDITED", given.user, f"{given.deposit_id}: {detail}")
-            case WithdrawalRequested():
-                refusals = [event.code for event in events if isinstance(event, OrderRefused)]
-                self.users.withdrawal_requested(batch, seq, given, refusals[0] if refusals else None)
-                detail = f"{given.withdrawal_id}: {given.amount} {given.asset} to {given.address}"
-                self._audit(given, given.user, "WITHDRAWAL_REQUESTED", given.user, detail)
-            case WithdrawalProcessed():
-                user = self.users.state.withdrawals[given.withdrawal_id].user_id
-                self.users.withdrawal_processed(batch, given)
-                action = "WITHDRAWAL_SENT" if given.sent else "WITHDRAWAL_REFUSED"
-                self._audit(
-                    given, BOOKS, action, user, f"{given.withdrawal_id}: {given.tx_hash or given.reason}"
-                )
-            case RoutingModeSet():
-                mode = given.mode or "released"
-                self._audit(given, given.operator_id, "ROUTING_MODE_SET", given.symbol, mode)
-            case HlHaltLifted():
-                self._audit(given, given.operator_id, "HL_HALT_LIFTED", given.symbol, "")
-            case ConfigChanged():
-                self._config_changed(given)
-            case VenueAccountLiquidated():
-                self._audit(given, BOOKS, "HL_ACCOUNT_LIQUIDATED", given.account, "")
-            case ReconciliationDone():
-                self.house.reconciled(batch, seq, given)
-                if given.status == "CRITICAL":
-                    self.halted = f"{given.dimension} was {given.actual}, not {given.expected}"
-                    self._audit(given, BOOKS, "BOOKS_HALTED", given.dimension, self.halted)
-            case BooksReleased():
-                self.halted = None
-                self._audit(given, given.operator_id, "BOOKS_RELEASED", "books", given.reason)
-
-    def _config_changed(self, given: ConfigChanged) -> None:
-        if given.routing is not None and given.symbol is not None:
-            self.house.routing_set(self.batch, given.ts, given.symbol, given.routing, given.operator_id)
-            self._audit(given, given.operator_id, "ROUTING_CONFIG_CHANGED", given.symbol, encode(given))
-        if given.risk is not None:
-            self.house.risk_set(self.batch, given.ts, given.risk, given.operator_id)
-            self._audit(given, given.operator_id, "RISK_CONFIG_CHANGED", "risk_config", encode(given))
-
-    def _audit(self, given: LedgerInput, actor: str, action: str, subject: str, detail: str) -> None:
-        self.batch.audit.append(AuditRow(actor, action, subject, detail, self.seq, given.ts))
 
     def take_batch(self) -> Batch:
         """Return the rows since the last call, with the audit row over their routing decisions; or raise HalfTaken."""

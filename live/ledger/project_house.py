@@ -19,8 +19,11 @@ from live.ledger.rows import (
     RoutingConfigRow,
     RoutingModeLogRow,
     RoutingRecordRow,
+    ServiceLevelRow,
+    SymbolModeRow,
     VenueOrderRow,
 )
+from risk.book import Book
 from risk.events import (
     AlertLevel,
     AlertRaised,
@@ -31,6 +34,7 @@ from risk.events import (
     VenueCancelRequested,
     VenueOrderRequested,
 )
+from risk.inputs import RoutingModeSet, ServiceLevelSet
 from risk.ledger import ZERO
 from risk.settings import RiskConfig, RoutingConfig
 
@@ -42,6 +46,8 @@ class HouseState:
     venue_orders: dict[str, VenueOrderRow] = field(default_factory=dict)
     hedges: dict[str, HedgePositionRow] = field(default_factory=dict)
     risk: dict[str, str] = field(default_factory=dict)
+    modes: dict[str, SymbolModeRow] = field(default_factory=dict)
+    service_level: int = 0
     ids: dict[str, int] = field(default_factory=dict)
 
     def next_id(self, table: str) -> int:
@@ -53,8 +59,9 @@ class HouseState:
 class HouseProjection:
     """Turn the house's events and settings into rows."""
 
-    def __init__(self, state: HouseState) -> None:
+    def __init__(self, state: HouseState, book: Book) -> None:
         self.state = state
+        self._book = book
 
     # -- events
 
@@ -78,20 +85,54 @@ class HouseProjection:
         batch.append(RoutingRecordRow(*known, row_digest(known)))
 
     def mode_changed(self, batch: Batch, seq: int, event: RoutingModeChanged) -> None:
-        """Add a row of routing_mode_logs."""
+        """Add a row of routing_mode_logs, and set the symbol's mode."""
+        change = event.from_mode, event.to_mode, event.trigger, event.operator_id
+        self._log_mode(batch, seq, event.ts, event.symbol, *change, event.net_exposure_at_switch)
+
+    def pin_set(self, batch: Batch, seq: int, given: RoutingModeSet) -> None:
+        """Tell of a pin that is set or released while the mode stays; a mode that changes with it has its own row."""
+        row = self.state.modes[given.symbol]
+        if row.pinned if given.mode is None else not row.pinned and given.mode == row.mode:
+            change = row.mode, row.mode, "MANUAL", given.operator_id
+            exposure = self._book.mode(given.symbol)[2]
+            self._log_mode(batch, seq, given.ts, given.symbol, *change, exposure)
+
+    def _log_mode(
+        self,
+        batch: Batch,
+        seq: int,
+        ts: int,
+        symbol: str,
+        before: str,
+        mode: str,
+        trigger: str,
+        operator: str,
+        exposure: Decimal,
+    ) -> None:
+        number, pinned = self.state.next_id("routing_mode_logs"), self._book.mode(symbol)[1]
+        now = Moment(ts)
         batch.append(
-            RoutingModeLogRow(
-                self.state.next_id("routing_mode_logs"),
-                event.symbol,
-                event.from_mode,
-                event.to_mode,
-                event.trigger,
-                event.operator_id,
-                event.net_exposure_at_switch,
-                Moment(event.ts),
-                seq,
-            )
+            RoutingModeLogRow(number, symbol, before, mode, trigger, operator, exposure, now, seq, pinned)
         )
+        self._set_mode(batch, SymbolModeRow(symbol, mode, pinned, operator, seq, now))
+
+    def modes_opened(self, batch: Batch, ts: int, operator: str) -> None:
+        """Set every symbol's mode as the books open."""
+        for symbol in self._book.specs:
+            mode, pinned, _ = self._book.mode(symbol)
+            self._set_mode(batch, SymbolModeRow(symbol, mode, pinned, operator, 0, Moment(ts)))
+
+    def _set_mode(self, batch: Batch, row: SymbolModeRow) -> None:
+        self.state.modes[row.symbol] = row
+        batch.replace(row)
+
+    def service_level_set(self, batch: Batch, seq: int, given: ServiceLevelSet) -> int:
+        """Add a row of service_levels; return the level before."""
+        before, self.state.service_level = self.state.service_level, given.level
+        who = given.operator_id, given.reason
+        number = self.state.next_id("service_levels")
+        batch.append(ServiceLevelRow(number, given.level, before, *who, seq, Moment(given.ts)))
+        return before
 
     def deviated(self, batch: Batch, seq: int, event: DeviationLogged) -> None:
         """Add a row of deviation_logs."""

@@ -18,7 +18,8 @@ class MoneyState:
     """Hold what the rows of money depend on besides the book.
 
     ``owners`` are the users of open positions, ``margins`` a user's Σ isolated margin, ``totals`` their
-    total_balance, ``initials`` each cross position's initial margin at cost and ``frozen`` their sum by user.
+    total_balance, ``initials`` each cross position's initial margin at cost, ``frozen`` their sum by user and
+    ``updated`` the last input that changed a user's wallet.
     """
 
     owners: dict[int, str] = field(default_factory=dict)
@@ -26,6 +27,7 @@ class MoneyState:
     totals: dict[str, Decimal] = field(default_factory=dict)
     initials: dict[int, Decimal] = field(default_factory=dict)
     frozen: dict[str, Decimal] = field(default_factory=dict)
+    updated: dict[str, int] = field(default_factory=dict)
     balance_logs: int = 0
 
 
@@ -100,11 +102,12 @@ class MoneyProjection:
         """Give a new user a wallet."""
         self._users.add(user)
 
-    def finish(self, batch: Batch) -> None:
+    def finish(self, batch: Batch, seq: int) -> None:
         """Set the rows of every account and wallet that the input touched."""
         for account in self._accounts:
             batch.replace(HouseAccountRow(account, self._balance(account)))
         for user in self._users:
+            self.state.updated[user] = seq
             batch.replace(self.wallet(user))
         self._accounts.clear()
         self._users.clear()
@@ -127,4 +130,5 @@ class MoneyProjection:
             balance(order_holds(user)),
             margin,
             balance(withdrawals_pending(user)),
+            state.updated[user],
         )

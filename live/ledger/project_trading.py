@@ -99,6 +99,7 @@ class TradingProjection:
             seq,
             Moment(order.ts),
             Moment(order.ts),
+            seq,
         )
         self._orders[order.order_id] = _OrderChange(row)
 
@@ -240,14 +241,14 @@ class TradingProjection:
         for position_id in self._positions:
             self._write_position(batch, position_id, seq, Moment(ts))
         for change in self._orders.values():
-            self._write_order(batch, change, Moment(ts))
+            self._write_order(batch, change, seq, Moment(ts))
         self._orders.clear()
         self._positions.clear()
         self._openings.clear()
         self._opened_by.clear()
         self._liquidated.clear()
 
-    def _write_order(self, batch: Batch, change: "_OrderChange", now: Moment) -> None:
+    def _write_order(self, batch: Batch, change: "_OrderChange", seq: int, now: Moment) -> None:
         row, status = change.row, self._status(change)
         size = change.filled if row.size is None and status == "FILLED" else row.size
         row = OrderRow(
@@ -269,6 +270,7 @@ class TradingProjection:
             row.seq,
             row.created_at,
             now,
+            seq,
         )
         batch.replace(row)
         if status in ("PENDING", "RESTING", "PARTIALLY_FILLED"):
@@ -292,7 +294,8 @@ class TradingProjection:
         state, position = self.state, self._book.positions.get(position_id)
         row = state.positions.get(position_id)
         if position is None:
-            row = self._closed(row or self._row_of(self._openings[position_id], ZERO, seq, now), now)
+            row = row or self._row_of(self._openings[position_id], ZERO, seq, now)
+            row = self._closed(row, seq, now)
         else:
             if row is None:
                 row = self._row_of(position, position.funding_index, seq, now)
@@ -304,6 +307,7 @@ class TradingProjection:
                     cost=position.cost,
                     funding_index=position.funding_index,
                     updated_at=now,
+                    updated_seq=seq,
                 )
             state.positions[position_id] = row
             if not position.isolated:
@@ -311,7 +315,7 @@ class TradingProjection:
                 self._money.cross_changed(position_id, row.user_id, initial)
         batch.replace(row)
 
-    def _closed(self, row: PositionRow, now: Moment) -> PositionRow:
+    def _closed(self, row: PositionRow, seq: int, now: Moment) -> PositionRow:
         """Forget a position that is gone, and return its last row."""
         self.state.positions.pop(row.id, None)
         self.state.rates_at.pop(row.id, None)
@@ -319,7 +323,7 @@ class TradingProjection:
             self._money.cross_changed(row.id, row.user_id, ZERO)
         self._money.closed(row.id)
         status = "LIQUIDATED" if row.id in self._liquidated else "CLOSED"
-        return row._replace(size=ZERO, cost=ZERO, margin=ZERO, status=status, updated_at=now)
+        return row._replace(size=ZERO, cost=ZERO, margin=ZERO, status=status, updated_at=now, updated_seq=seq)
 
     def _row_of(
         self, opened: Position | PositionOpened, funding_index: Decimal, seq: int, now: Moment
@@ -342,4 +346,5 @@ class TradingProjection:
             seq,
             now,
             now,
+            seq,
         )

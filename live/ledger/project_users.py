@@ -1,16 +1,10 @@
-"""Users, deposits and withdrawals as rows, and what of them can never be right."""
+"""Users as rows, and what of them can never be right."""
 
 from dataclasses import dataclass, field
 
 from live.ledger.batch import Batch
-from live.ledger.inputs import (
-    DepositArrived,
-    KycChanged,
-    UserRegistered,
-    WithdrawalProcessed,
-    WithdrawalRequested,
-)
-from live.ledger.rows import DepositRow, Moment, UserRow, WithdrawalRow
+from live.ledger.inputs import KycChanged, UserRegistered
+from live.ledger.rows import Moment, UserRow
 from risk.errors import InvalidInput
 
 KYC_STATUSES = ("NONE", "PENDING", "APPROVED", "REJECTED")
@@ -18,17 +12,15 @@ KYC_STATUSES = ("NONE", "PENDING", "APPROVED", "REJECTED")
 
 @dataclass(slots=True)
 class UsersState:
-    """Hold users, what is taken of what must be unique, and withdrawals on their way."""
+    """Hold users, and what is taken of what must be unique."""
 
     users: dict[str, UserRow] = field(default_factory=dict)
     emails: set[str] = field(default_factory=set)
     addresses: set[str] = field(default_factory=set)
-    deposits: set[str] = field(default_factory=set)
-    withdrawals: dict[str, WithdrawalRow] = field(default_factory=dict)
 
 
 class UsersProjection:
-    """Check the shell's inputs about users and their money's way in and out, and write their rows."""
+    """Check the shell's inputs about users, and write their rows."""
 
     def __init__(self, state: UsersState) -> None:
         self.state = state
@@ -59,14 +51,6 @@ class UsersProjection:
                 f"kyc_status was {given.kyc_status!r}; it must be one of {', '.join(KYC_STATUSES)}"
             )
 
-    def check_deposit(self, given: DepositArrived) -> None:
-        """Raise InvalidInput for an unknown user, or a deposit that was credited before."""
-        self.known(given.user)
-        if given.deposit_id in self.state.deposits:
-            raise InvalidInput(f"deposit_id was {given.deposit_id!r}; that deposit has been credited")
-        if not 0 <= given.confirmations < 2**31:
-            raise InvalidInput(f"confirmations was {given.confirmations}; it must be 0 or more, below 2^31")
-
     def registered(self, batch: Batch, seq: int, given: UserRegistered) -> None:
         """Add a user."""
         state = self.state
@@ -83,59 +67,3 @@ class UsersProjection:
         row = self.state.users[given.user]._replace(kyc_status=given.kyc_status)
         self.state.users[given.user] = row
         batch.replace(row)
-
-    def deposited(self, batch: Batch, seq: int, given: DepositArrived) -> None:
-        """Add a credited deposit."""
-        self.state.deposits.add(given.deposit_id)
-        now = Moment(given.ts)
-        batch.replace(
-            DepositRow(
-                given.deposit_id,
-                given.user,
-                given.chain,
-                given.asset,
-                given.amount,
-                given.tx_hash,
-                "CREDITED",
-                given.confirmations,
-                seq,
-                now,
-                now,
-            )
-        )
-
-    def withdrawal_requested(
-        self, batch: Batch, seq: int, given: WithdrawalRequested, refusal: str | None
-    ) -> None:
-        """Add a withdrawal: pending, or refused at once."""
-        now = Moment(given.ts)
-        row = WithdrawalRow(
-            given.withdrawal_id,
-            given.user,
-            given.chain,
-            given.asset,
-            given.amount,
-            given.address,
-            "PENDING" if refusal is None else "REFUSED",
-            None,
-            None if refusal is None else now,
-            given.fee,
-            refusal,
-            seq,
-            now,
-        )
-        if refusal is None:
-            self.state.withdrawals[given.withdrawal_id] = row
-        batch.replace(row)
-
-    def withdrawal_processed(self, batch: Batch, given: WithdrawalProcessed) -> None:
-        """End a pending withdrawal."""
-        row = self.state.withdrawals.pop(given.withdrawal_id)
-        batch.replace(
-            row._replace(
-                status="SENT" if given.sent else "REFUSED",
-                tx_hash=given.tx_hash,
-                processed_at=Moment(given.ts),
-                reason=given.reason,
-            )
-        )

@@ -148,7 +148,10 @@ _OPEN = {
     "positions": "select {names} from positions where status = 'OPEN'",
     "venue_orders": "select {names} from venue_orders where status <> 'ENDED'",
     "hedge_positions": "select {names} from hedge_positions where size > 0",
-    "withdrawals": "select {names} from withdrawals where status = 'PENDING'",
+    "deposits": "select {names} from deposits where status = 'PENDING'",
+    "withdrawals": "select {names} from withdrawals where status not in ('SENT', 'REFUSED')",
+    "hot_wallets": "select {names} from hot_wallets",
+    "symbol_modes": "select {names} from symbol_modes",
     "users": "select {names} from users",
 }
 
@@ -156,8 +159,9 @@ _OPEN = {
 def state_rows(machine: Machine) -> list[tuple[str, str, dict[Any, Any]]]:
     """Return (table, key column, rows by key) of what can still change, as the machine has it."""
     accounts = {name: HouseAccountRow(name, machine.book.balance(name)) for name in HOUSE_ACCOUNTS}
-    wallets = {user: machine.money.wallet(user) for user in machine.users.state.users}
-    trading, house, users = machine.trading.state, machine.house.state, machine.users.state
+    wallets = {user: machine.money.wallet(user) for user in machine.states.users.users}
+    states = machine.states
+    trading, house, chain = states.trading, states.house, states.wallets
     return [
         ("house_accounts", "account", {name: row for name, row in accounts.items() if row.balance}),
         ("wallets", "user_id", wallets),
@@ -165,8 +169,11 @@ def state_rows(machine: Machine) -> list[tuple[str, str, dict[Any, Any]]]:
         ("positions", "id", trading.positions),
         ("venue_orders", "cloid", house.venue_orders),
         ("hedge_positions", "id", {row.id: row for row in house.hedges.values()}),
-        ("withdrawals", "id", users.withdrawals),
-        ("users", "id", users.users),
+        ("deposits", "id", chain.deposits),
+        ("withdrawals", "id", states.withdrawals.open),
+        ("hot_wallets", "id", chain.hot),
+        ("symbol_modes", "symbol", house.modes),
+        ("users", "id", states.users.users),
     ]
 
 
@@ -189,4 +196,6 @@ def same(stored: Any, made: Any) -> bool:
         since = stored - _EPOCH
         micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
         return bool(made is not None and micros == made // 1_000)
+    if isinstance(made, tuple):
+        return bool(stored == list(made))
     return bool(stored == (Decimal(made) if isinstance(stored, Decimal) else made))

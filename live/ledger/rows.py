@@ -60,6 +60,7 @@ class WalletRow(NamedTuple):
     order_holds: Decimal
     isolated_margin: Decimal
     withdrawals_pending: Decimal
+    updated_seq: int
 
 
 class BalanceLogRow(NamedTuple):
@@ -94,6 +95,7 @@ class OrderRow(NamedTuple):
     seq: int
     created_at: Moment
     updated_at: Moment
+    updated_seq: int
 
 
 class PositionRow(NamedTuple):
@@ -114,6 +116,7 @@ class PositionRow(NamedTuple):
     seq: int
     opened_at: Moment
     updated_at: Moment
+    updated_seq: int
 
 
 class FillRow(NamedTuple):
@@ -220,6 +223,7 @@ class DepositRow(NamedTuple):
     seq: int
     created_at: Moment
     updated_at: Moment
+    reason: str | None
 
 
 class WithdrawalRow(NamedTuple):
@@ -236,6 +240,44 @@ class WithdrawalRow(NamedTuple):
     reason: str | None
     seq: int
     created_at: Moment
+    updated_seq: int
+    tier: str | None = None
+    approvals_needed: tuple[str, ...] = ()
+    approvals_given: tuple[str, ...] = ()
+    review_reasons: tuple[str, ...] = ()
+    confirmed_at: Moment | None = None
+    approved_at: Moment | None = None
+    queued_at: Moment | None = None
+    sending_at: Moment | None = None
+    refused_by: str | None = None
+
+
+class HotWalletRow(NamedTuple):
+    id: str
+    chain: str
+    address: str
+    balance: Decimal
+    last_updated: Moment
+    seq: int
+
+
+class ServiceLevelRow(NamedTuple):
+    id: int
+    level: int
+    previous: int
+    operator_id: str
+    reason: str
+    seq: int
+    created_at: Moment
+
+
+class SymbolModeRow(NamedTuple):
+    symbol: str
+    mode: str
+    pinned: bool
+    updated_by: str
+    seq: int
+    updated_at: Moment
 
 
 class RoutingRecordRow(NamedTuple):
@@ -278,6 +320,7 @@ class RoutingModeLogRow(NamedTuple):
     net_exposure_at_switch: Decimal
     created_at: Moment
     seq: int
+    pinned: bool
 
 
 class RiskConfigRow(NamedTuple):
@@ -340,6 +383,7 @@ APPENDED: dict[type, str] = {
     DeviationRow: "deviation_logs",
     RoutingRecordRow: "routing_records",
     RoutingModeLogRow: "routing_mode_logs",
+    ServiceLevelRow: "service_levels",
     ReconciliationRow: "reconciliation_logs",
     AlertRow: "alerts",
     BookEventRow: "book_events",
@@ -354,6 +398,8 @@ REPLACED: dict[type, str] = {
     VenueOrderRow: "venue_orders",
     DepositRow: "deposits",
     WithdrawalRow: "withdrawals",
+    HotWalletRow: "hot_wallets",
+    SymbolModeRow: "symbol_modes",
     RoutingConfigRow: "routing_config",
     RiskConfigRow: "risk_config",
 }

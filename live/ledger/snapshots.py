@@ -10,11 +10,8 @@ import asyncpg
 import msgspec
 
 from live.ledger.machine import Machine
-from live.ledger.project_house import HouseState
-from live.ledger.project_money import MoneyState
-from live.ledger.project_trading import TradingState
-from live.ledger.project_users import UsersState
 from live.ledger.rows import REPLACED
+from live.ledger.states import States
 from risk.book import Book
 from risk.errors import InvalidInput
 from risk.frozen import state_version
@@ -22,8 +19,7 @@ from risk.frozen import state_version
 KEPT = 3  # snapshots; the journal remains
 STORED = "SNAPSHOT_STORED"  # the action in the audit log; its detail is the version and the state's SHA-256
 
-_States = tuple[bytes, MoneyState, TradingState, HouseState, UsersState, str | None]
-_STATES = (MoneyState, TradingState, HouseState, UsersState)
+_Stored = tuple[bytes, States, str | None]  # the book, the projections, and why the books are halted
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +36,7 @@ class Snapshot:
     @classmethod
     def of(cls, machine: Machine) -> "Snapshot":
         """Put a machine down as it is; rows not yet taken from it are not part of that."""
-        states = (
-            machine.book.freeze(),
-            machine.money.state,
-            machine.trading.state,
-            machine.house.state,
-            machine.users.state,
-            machine.halted,
-        )
-        state = msgspec.msgpack.encode(states)
+        state = msgspec.msgpack.encode((machine.book.freeze(), machine.states, machine.halted))
         return cls(machine.seq, machine.now, version(), machine.book.digest(), machine.link, state)
 
     def machine(self, clock: Callable[[], int] = perf_counter_ns) -> Machine:
@@ -58,12 +46,10 @@ class Snapshot:
                 f"the snapshot at input {self.seq} is of version {self.version}; this code reads {version()}"
             )
         try:
-            book, money, trading, house, users, halted = msgspec.msgpack.decode(self.state, type=_States)
+            book, states, halted = msgspec.msgpack.decode(self.state, type=_Stored)
         except msgspec.MsgspecError as error:
             raise InvalidInput(f"the snapshot at input {self.seq} could not be read: {error}") from None
-        found = Machine.resumed(
-            Book.thaw(book), (money, trading, house, users), self.seq, self.link, self.ts, halted, clock
-        )
+        found = Machine.resumed(Book.thaw(book), states, self.seq, self.link, self.ts, halted, clock)
         if found.book.digest() != self.digest:
             raise InvalidInput(f"the snapshot at input {self.seq} does not have the digest stored with it")
         return found
@@ -71,7 +57,8 @@ class Snapshot:
 
 def version() -> str:
     """Return the hash of what a snapshot consists of: the book's state, and the projections' beside it."""
-    shapes = [repr([(f.name, str(f.type)) for f in fields(state)]) for state in _STATES]
+    states = get_type_hints(States).values()
+    shapes = [repr([(f.name, str(f.type)) for f in fields(state)]) for state in states]
     shapes += [repr(get_type_hints(row)) for row in REPLACED]
     return sha256("\n".join([state_version(), *shapes]).encode()).hexdigest()[:32]
 

@@ -15,8 +15,8 @@ _POSITIONS = """select id, symbol, direction, size, entry_price, margin_mode, ma
     from positions where user_id = %s and status = 'OPEN' order by id"""
 _ORDERS = """select id, symbol, side, type, size, filled_size, price, status, created_at from orders
     where user_id = %s and status in ('PENDING', 'RESTING', 'PARTIALLY_FILLED') order by seq"""
-_WITHDRAWALS = """select id, chain, asset, amount, fee, address, created_at from withdrawals
-    where user_id = %s and status = 'PENDING' order by seq"""
+_WITHDRAWALS = """select id, chain, asset, amount, fee, address, status, created_at from withdrawals
+    where user_id = %s and status not in ('SENT', 'REFUSED') order by seq"""
 _WALLET = """select total_balance, available_balance, frozen_margin, cash, order_holds, isolated_margin,
     withdrawals_pending from wallets where user_id = %s"""
 

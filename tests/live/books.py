@@ -11,7 +11,13 @@ from live.books.commands import Answer, Asked, Command
 from live.books.process import BooksProcess
 from live.books.service import open_books
 from live.ledger.book_options import BookOptions
-from live.ledger.inputs import DepositArrived, UserRegistered
+from live.ledger.inputs import (
+    DepositArrived,
+    UserRegistered,
+    WithdrawalConfirmed,
+    WithdrawalProcessed,
+    WithdrawalSending,
+)
 from live.ledger.migrate import upgrade
 from risk.events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import ChannelReported, HlAccount, OrderSubmitted
@@ -76,6 +82,17 @@ class Desk:
         await self.ask(UserRegistered(0, name))
         deposit = DepositArrived(0, f"deposit-{name}", name, D(str(amount)), "eth", "USDC", "0x1", 12)
         assert (await self.ask(deposit)).status == "DONE"
+
+    async def send_withdrawal(self, name: str) -> None:
+        """Confirm a withdrawal, hand it to its chain and have it sent."""
+        steps = (
+            WithdrawalConfirmed(0, name, "AUTOMATIC"),
+            WithdrawalSending(0, name),
+            WithdrawalProcessed(0, name, True, f"0x{name}"),
+        )
+        for step in steps:
+            answer = await self.ask(step)
+            assert answer.status == "DONE", answer
 
     async def order(self, user: str, symbol: str, side: int, size: object, **fields: Any) -> Answer:
         """Place an order."""

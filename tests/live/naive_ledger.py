@@ -10,11 +10,19 @@ from typing import Any
 
 from live.ledger.inputs import (
     DepositArrived,
+    DepositRejected,
+    DepositSeen,
+    HotWalletReported,
     KycChanged,
     LedgerInput,
     UserRegistered,
+    WithdrawalApproved,
+    WithdrawalConfirmed,
     WithdrawalProcessed,
+    WithdrawalQueued,
+    WithdrawalRefused,
     WithdrawalRequested,
+    WithdrawalSending,
     book_input,
 )
 from risk.events import (
@@ -31,12 +39,21 @@ from risk.events import (
     VenueCancelRequested,
     VenueOrderRequested,
 )
-from risk.inputs import MarketUpdated, OrderSubmitted, VenueOrderEnded
+from risk.inputs import MarketUpdated, OrderSubmitted, ServiceLevelSet, VenueOrderEnded
 from risk.market import SymbolSpec
 from risk.settings import RiskConfig
 from tests.risk.oracle import ZERO, NaiveBooks, cents
 
 _SPLIT = "/hl"
+_ENDED = ("SENT", "REFUSED")
+_STEPS = {  # of a withdrawal, with the states they start from
+    WithdrawalConfirmed: "UNCONFIRMED",
+    WithdrawalApproved: "REVIEW",
+    WithdrawalRefused: "UNCONFIRMED REVIEW APPROVED QUEUED",
+    WithdrawalQueued: "APPROVED",
+    WithdrawalSending: "APPROVED QUEUED",
+    WithdrawalProcessed: "SENDING",
+}
 
 
 class NaiveLedger:
@@ -50,8 +67,13 @@ class NaiveLedger:
         self.owners: dict[int, str] = {}
         self.opened: dict[int, PositionOpened] = {}
         self.last_close: dict[int, FillAction] = {}
-        self.deposits: dict[str, DepositArrived] = {}
+        self.deposits: dict[str, tuple[str, Decimal, str, int]] = {}
         self.withdrawals: dict[str, tuple[str, Decimal, str]] = {}
+        self.approvals: dict[
+            str, tuple[list[str], list[str]]
+        ] = {}  # roles still needed, operators who gave theirs
+        self.level = 0
+        self.hot: dict[str, Decimal] = {}
         self.at_venue: dict[str, VenueOrderRequested] = {}
         self.cancel_asked: set[str] = set()
         self.ended: dict[str, VenueOrderRequested] = {}
@@ -68,20 +90,59 @@ class NaiveLedger:
                 self.users[given.user] = given.email, given.wallet_address, "NONE"
             case KycChanged():
                 self.users[given.user] = (*self.users[given.user][:2], given.kyc_status)
-            case DepositArrived():
-                self.deposits[given.deposit_id] = given
+            case DepositSeen() | DepositArrived():
+                status = "CREDITED" if isinstance(given, DepositArrived) else "PENDING"
+                self.deposits[given.deposit_id] = given.user, given.amount, status, given.confirmations
+            case DepositRejected():
+                user, amount, _, confirmations = self.deposits[given.deposit_id]
+                self.deposits[given.deposit_id] = user, amount, "REJECTED", confirmations
+            case HotWalletReported():
+                self.hot[f"{given.chain}:{given.address}"] = given.balance
+            case ServiceLevelSet():
+                self.level = given.level
             case OrderSubmitted():
                 self.orders[given.order_id] = given
             case WithdrawalRequested():
                 refused = any(isinstance(event, OrderRefused) for event in events)
-                status = "REFUSED" if refused else "PENDING"
+                status = "REFUSED" if refused else "UNCONFIRMED"
                 self.withdrawals[given.withdrawal_id] = given.user, given.amount, status
-            case WithdrawalProcessed():
-                user, amount, _ = self.withdrawals[given.withdrawal_id]
-                self.withdrawals[given.withdrawal_id] = user, amount, "SENT" if given.sent else "REFUSED"
+            case _ if type(given) in _STEPS:
+                self._step(given)
             case VenueOrderEnded():
                 self.ended[given.cloid] = self.at_venue.pop(given.cloid)
         self._take_events(events)
+
+    def may(self, given: Any) -> bool:
+        """Tell whether a step of a withdrawal may be taken now."""
+        _, _, status = self.withdrawals[given.withdrawal_id]
+        if self.level == 3 and isinstance(given, WithdrawalConfirmed | WithdrawalSending):
+            return False
+        if isinstance(given, WithdrawalApproved) and status == "REVIEW":
+            needed, operators = self.approvals[given.withdrawal_id]
+            return given.role in needed and given.operator_id not in operators
+        return status in _STEPS[type(given)].split()
+
+    def _step(self, given: Any) -> None:
+        assert self.may(given)
+        user, amount, status = self.withdrawals[given.withdrawal_id]
+        match given:
+            case WithdrawalConfirmed():
+                status = "REVIEW" if given.approvals_needed else "APPROVED"
+                self.approvals[given.withdrawal_id] = list(given.approvals_needed), []
+            case WithdrawalApproved():
+                needed, operators = self.approvals[given.withdrawal_id]
+                needed.remove(given.role)
+                operators.append(given.operator_id)
+                status = "REVIEW" if needed else "APPROVED"
+            case WithdrawalRefused():
+                status = "REFUSED"
+            case WithdrawalQueued():
+                status = "QUEUED"
+            case WithdrawalSending():
+                status = "SENDING"
+            case WithdrawalProcessed():
+                status = "SENT" if given.sent else "APPROVED" if given.again else "REFUSED"
+        self.withdrawals[given.withdrawal_id] = user, amount, status
 
     def _take_events(self, events: tuple[Event, ...]) -> None:
         self.events += events
@@ -129,7 +190,7 @@ class NaiveLedger:
             cash, total = wallet - self.holds[user], wallet + margin
             available = cash - initial
             pending = sum(
-                (a for u, a, status in self.withdrawals.values() if u == user and status == "PENDING"), ZERO
+                (a for u, a, status in self.withdrawals.values() if u == user and status not in _ENDED), ZERO
             )
             found[user] = total, available, total - available, cash, self.holds[user], margin, pending
         return found

@@ -28,17 +28,26 @@ from live.ledger.inputs import (
     BooksReleased,
     CommandInvalid,
     DepositArrived,
+    DepositRejected,
+    DepositSeen,
+    HotWalletReported,
     KycChanged,
     ReconciliationDone,
     UserRegistered,
+    WithdrawalApproved,
+    WithdrawalConfirmed,
     WithdrawalProcessed,
+    WithdrawalQueued,
+    WithdrawalRefused,
     WithdrawalRequested,
+    WithdrawalSending,
 )
 from live.ledger.machine import Machine
 from live.ledger.migrate import upgrade
 from live.ledger.recovery import open_again, prove, take
 from live.ledger.writer import CommitFailed, DatabaseLost
 from risk.inputs import (
+    BalanceAdjusted,
     CancelSubmitted,
     ChannelReported,
     ConfigChanged,
@@ -50,6 +59,7 @@ from risk.inputs import (
     OrderSubmitted,
     OrderType,
     RoutingModeSet,
+    ServiceLevelSet,
     VenueFilled,
     VenueOrderEnded,
 )
@@ -73,6 +83,19 @@ OPTIONS = BookOptions.of(
         channel_silence_ns=dict.fromkeys(SPECS, 1_000 * HOUR_NS),
     ),
 )
+# By name of a withdrawal, more of them right than wrong.
+WITHDRAWAL_STEPS = (
+    lambda name: WithdrawalConfirmed(0, name, "AUTOMATIC"),
+    lambda name: WithdrawalConfirmed(0, name, "LARGE", ("RISK", "OPS"), ("NEW_ADDRESS",)),
+    lambda name: WithdrawalApproved(0, name, "op", "RISK"),
+    lambda name: WithdrawalApproved(0, name, "op", "OPS"),
+    lambda name: WithdrawalApproved(0, name, "boss", "OPS"),
+    lambda name: WithdrawalQueued(0, name, "the hot wallet is short"),
+    lambda name: WithdrawalSending(0, name),
+    lambda name: WithdrawalProcessed(0, name, True, "0xf"),
+    lambda name: WithdrawalProcessed(0, name, False, None, "no gas", again=True),
+    lambda name: WithdrawalRefused(0, name, "op", "blocked"),
+)
 LIMITS = Limits(remembered=5, snapshot_every=25, lookup=4, batch=6)
 BAD = (
     OrderSubmitted(0, "", "ann", "BTC", 1, D("0.000001")),
@@ -86,6 +109,12 @@ BAD = (
     DepositArrived(0, "a", "ann", D(-1), "eth", "USDC", "0x1", 12),
     KycChanged(0, "ann", "PERHAPS", "op"),
     UserRegistered(0, "ann"),
+    DepositRejected(0, "first-ann", "late"),
+    HotWalletReported(0, "eth", "0x1", D(-1)),
+    BalanceAdjusted(0, "", "ann", D(1), "why not", "op", "op"),
+    BalanceAdjusted(0, "", "ann", D(0), "why not", "op", "boss"),
+    ServiceLevelSet(0, 0, "op", "it is that already"),
+    ServiceLevelSet(0, 4, "op", "worse than worst"),
     ConfigChanged(0, "op"),
     RoutingModeSet(0, "DOGE", None, "op"),
     MarginAdjusted(0, "ann", 1, D(0)),
@@ -147,6 +176,7 @@ class BooksMachine(RuleBasedStateMachine):
     """Drive books, a machine fed from their journal, and the naive ledger."""
 
     numbers = itertools.count()
+    ORDERS = st.tuples(USERS, SYMBOLS, SIDES, st.integers(1, 60), st.sampled_from([3, 5, 10]), st.booleans())
 
     def __init__(self, server: Postgres, template: str) -> None:
         super().__init__()
@@ -221,7 +251,7 @@ class BooksMachine(RuleBasedStateMachine):
 
     async def _settled(self) -> None:
         """Wait until all that was handled is committed, and follow the journal."""
-        machine, writer = self.process.machine, self.process._writer
+        machine, writer = self.process.machine, self.process._commits.writer
         while (
             self.shadow.seq != machine.seq or machine.batch.size
         ):  # the chores may have told something meanwhile
@@ -253,10 +283,63 @@ class BooksMachine(RuleBasedStateMachine):
     def withdraw(self, user, amount, fee):
         self.ask(WithdrawalRequested(0, "", user, amount, "eth", "USDC", "0xa", D(fee)))
 
-    @rule(sent=st.booleans())
-    def end_withdrawals(self, sent):
-        for name in sorted(self.process.machine.users.state.withdrawals):
-            self.ask(WithdrawalProcessed(0, name, sent, "0xf" if sent else None, None if sent else "no"))
+    @precondition(lambda self: self.shadow.naive.withdrawals)
+    @rule(data=st.data(), steps=st.lists(st.integers(0, 9), min_size=1, max_size=6))
+    def withdrawals_go_on(self, data, steps):
+        """Any step is tried on any withdrawal; those that may be taken are, and no others."""
+        for step in steps:
+            name = data.draw(st.sampled_from(sorted(self.shadow.naive.withdrawals)))
+            self.step(WITHDRAWAL_STEPS[step](name))
+
+    @rule(user=USERS, amount=MILLIONTHS, steps=st.permutations(range(10)))
+    def withdraw_to_an_end(self, user, amount, steps):
+        self.ask(WithdrawalRequested(0, "", user, amount, "eth", "USDC", "0xa", D(1)))
+        name = next(reversed(self.answers.values()))[1].id
+        self.run(self._settled())
+        for step in steps:
+            self.step(WITHDRAWAL_STEPS[step](name))
+
+    def step(self, asked):
+        may = self.shadow.naive.may(asked)
+        self.ask(asked)
+        answer = next(reversed(self.answers.values()))[1]
+        assert (answer.status == "DONE") == may, (asked, answer)
+        self.run(self._settled())
+
+    @rule(
+        user=USERS,
+        amount=MILLIONTHS,
+        told=st.lists(st.integers(0, 12), min_size=1, max_size=3),
+        end=st.booleans(),
+    )
+    def deposit_seen(self, user, amount, told, end):
+        name = f"seen-{self._key()}"
+        about = user, amount, "eth", "USDC", "0x3"
+        for confirmations in told:
+            self.ask(DepositSeen(0, name, *about, confirmations))
+        if end:
+            self.ask(DepositRejected(0, name, "dropped"))
+        self.ask(DepositArrived(0, name, *about, 12))
+
+    @rule(user=USERS, thousandths=st.integers(-30_000_000, 3_000_000).filter(bool))
+    def adjust_balance(self, user, thousandths):
+        self.ask(BalanceAdjusted(0, "", user, D(thousandths) / 1_000, "a correction", "op", "boss"))
+
+    @rule(order=ORDERS, level=st.integers(1, 3))
+    def degraded(self, order, level):
+        """While the service is degraded users ask on; then it is restored."""
+        self.ask(ServiceLevelSet(0, level, "op", "a drill"))
+        self.ask(self.order_of(*order))
+        answer = next(reversed(self.answers.values()))[1]
+        assert level == 1 or answer.code == "SERVICE_LEVEL"
+        self.ask(WithdrawalRequested(0, "", order[0], D(1), "eth", "USDC", "0xa"))
+        answer = next(reversed(self.answers.values()))[1]
+        assert (answer.code == "SERVICE_LEVEL") == (level == 3)
+        self.ask(ServiceLevelSet(0, 0, "op", "over"))
+
+    @rule(address=st.sampled_from(["0x1", "0x2"]), balance=st.integers(0, 200_000))
+    def hot_wallet(self, address, balance):
+        self.ask(HotWalletReported(0, "eth", address, D(balance)))
 
     # -- trading
 
@@ -264,8 +347,6 @@ class BooksMachine(RuleBasedStateMachine):
         mode = MarginMode.CROSS if cross else MarginMode.ISOLATED
         size = COINS[symbol] * lots
         return OrderSubmitted(0, "", user, symbol, side, size, leverage=leverage, margin_mode=mode, **fields)
-
-    ORDERS = st.tuples(USERS, SYMBOLS, SIDES, st.integers(1, 60), st.sampled_from([3, 5, 10]), st.booleans())
 
     @initialize(orders=st.lists(ORDERS, min_size=2, max_size=6))
     def some_positions(self, orders):
@@ -473,12 +554,12 @@ class BooksMachine(RuleBasedStateMachine):
     async def _crash(self, how: str, commands: list[Command]) -> None:
         process = self.process
         if how != "dropped":
-            process._writer = FailingWriter(process._writer, how == "after the commit")
+            process._commits.writer = FailingWriter(process._commits.writer, how == "after the commit")
         asking = [asyncio.create_task(self._submit(command)) for command in commands]
         await asyncio.sleep(0)
         if how == "dropped" or not commands:
-            process._writer.connection.terminate()
-            process._reader.terminate()
+            process._commits.writer.connection.terminate()
+            process._answers.reader.terminate()
             self.process.tell(ChannelReported(0, True))  # so that there is something to fail at
         await asyncio.wait_for(process.ended.wait(), 10)
         await asyncio.wait_for(asyncio.gather(*asking), 10)
@@ -573,9 +654,10 @@ class BooksMachine(RuleBasedStateMachine):
         )
         assert await keyed("select cloid, account, size, status from venue_orders") == naive.venue_rows()
         assert await keyed("select id, user_id, amount, status from withdrawals") == naive.withdrawals
-        assert await keyed("select id, amount from deposits") == {
-            d.deposit_id: d.amount for d in naive.deposits.values()
-        }
+        assert (
+            await keyed("select id, user_id, amount, status, confirmations from deposits") == naive.deposits
+        )
+        assert await keyed("select id, balance from hot_wallets") == naive.hot
         hedges = await keyed(
             "select symbol, direction, size, entry_price from hedge_positions where size > 0"
         )

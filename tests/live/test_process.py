@@ -148,12 +148,12 @@ def test_withdrawal_goes_through_its_states(database):
             request = WithdrawalRequested(0, "", "ann", D(60), "eth", "USDC", "0xa", D(1))
             asked = await desk.ask(request)
             pending = "select status, tx_hash from withdrawals where id = $1"
-            assert await rows(database, pending, asked.id) == [("PENDING", None)]
+            assert await rows(database, pending, asked.id) == [("UNCONFIRMED", None)]
             assert await rows(database, "select cash, withdrawals_pending from wallets") == [(D(39), D(60))]
             assert (await desk.ask(request)).code == "WITHDRAWAL_EXCEEDS_FREE"
-            await desk.ask(WithdrawalProcessed(0, asked.id, True, "0xbeef"))
-            assert await rows(database, pending, asked.id) == [("SENT", "0xbeef")]
-            again = await desk.ask(WithdrawalProcessed(0, asked.id, False))
+            await desk.send_withdrawal(asked.id)
+            assert await rows(database, pending, asked.id) == [("SENT", f"0x{asked.id}")]
+            again = await desk.ask(WithdrawalProcessed(0, asked.id, False, None, "lost"))
             assert again.status == "INVALID"
             assert await rows(database, "select cash, withdrawals_pending from wallets") == [(D(39), D(0))]
 
@@ -391,13 +391,13 @@ def test_all_that_was_handled_is_committed_at_the_end(database):
         async with a_desk(database) as desk:
             await desk.user("ann")
             process = desk.process
-            commit = process._writer.commit
+            commit = process._commits.writer.commit
 
             async def slow(*batch):
                 await asyncio.sleep(0.1)
                 await commit(*batch)
 
-            process._writer.commit = slow
+            process._commits.writer.commit = slow
             asked = [asyncio.create_task(desk.order("ann", "BTC", 1, "0.01"))]
             await asyncio.sleep(0.05)
             asked += [asyncio.create_task(desk.order("ann", "BTC", 1, "0.01")) for _ in range(3)]
@@ -427,7 +427,7 @@ def test_twin_of_a_command_whose_commit_failed_is_told(database):
                     await asyncio.sleep(0.05)
                     raise CommitFailed("lost")
 
-                desk.process._writer.commit = lost
+                desk.process._commits.writer.commit = lost
                 twins = [
                     asyncio.create_task(desk.order("ann", "BTC", 1, "0.01", key="twin")) for _ in range(3)
                 ]

@@ -10,7 +10,7 @@ from live.books.chores import Chores
 from live.books.clock import SetClock
 from live.books.process import Limits
 from live.books.reconciliation import HOUSE_BOOK, JOURNAL, USER_ASSETS, compared
-from live.ledger.inputs import BooksReleased, WithdrawalProcessed, WithdrawalRequested
+from live.ledger.inputs import BooksReleased, WithdrawalRefused, WithdrawalRequested
 from risk.inputs import FundingPublished, HlAccount, MarginAdjusted, VenueFilled, VenueOrderEnded
 from risk.settings import DAY_NS, HOUR_NS, MINUTE_NS
 from tests.live.books import a_desk, books_options, database
@@ -199,8 +199,8 @@ def test_halted_books_take_nothing_but_what_is_safe_until_released(database):
             ]
             assert {answer.status for answer in asked} == {"INVALID"}
             assert all("halted: USER_ASSETS" in answer.detail for answer in asked)
-            (pending,) = desk.process.machine.users.state.withdrawals
-            assert (await desk.ask(WithdrawalProcessed(0, pending, False, None, "halted"))).status == "DONE"
+            (pending,) = desk.process.machine.states.withdrawals.open
+            assert (await desk.ask(WithdrawalRefused(0, pending, "op", "halted"))).status == "DONE"
             await desk.user("dan", 5)
             await tampered(database, assets_off_by(-500, "cyd"))
         async with a_desk(database, clock=SetClock(desk.clock.now_ns())) as desk:

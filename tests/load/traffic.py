@@ -9,8 +9,11 @@ from live.ledger.inputs import (
     DepositArrived,
     KycChanged,
     UserRegistered,
+    WithdrawalConfirmed,
     WithdrawalProcessed,
+    WithdrawalRefused,
     WithdrawalRequested,
+    WithdrawalSending,
 )
 from risk.inputs import CancelSubmitted, MarginAdjusted, MarginMode, OrderSubmitted, OrderType
 from tests.risk.book_builder import MARKS, SPECS
@@ -31,7 +34,7 @@ class Traffic:
         self._opening = [kind for user in self._users for kind in self._welcome(user)]
         self._positions: list[tuple[str, str, int]] = []  # user, symbol, position
         self._resting: list[tuple[str, str]] = []  # user, order
-        self._pending: list[str] = []  # withdrawals
+        self._steps: list[Asked] = []  # that withdrawals can take next
         self._deposits = 0
         self._kinds: list[tuple[Callable[[], Asked | None], int]] = [
             (self._open, 50),
@@ -40,7 +43,7 @@ class Traffic:
             (self._cancel, 4),
             (self._deposit, 5),
             (self._withdraw, 2),
-            (self._process, 2),
+            (self._step, 6),
             (self._adjust, 2),
             (self._wrong, 1),
         ]
@@ -66,8 +69,23 @@ class Traffic:
                 self._resting.append((asked.user, answer.id))
             elif asked.position_id is None:
                 self._positions += [(asked.user, asked.symbol, fill.position_id) for fill in answer.fills]
-        if isinstance(asked, WithdrawalRequested) and answer.status == "DONE":
-            self._pending.append(answer.id)
+        if answer.status == "DONE":
+            self._steps += self._steps_after(asked, answer.id)
+
+    def _steps_after(self, asked: Asked, name: str) -> list[Asked]:
+        match asked:
+            case WithdrawalRequested():
+                wanted = self._rng.random() < 0.8
+                return [
+                    WithdrawalConfirmed(0, name, "1") if wanted else WithdrawalRefused(0, name, "user", "no")
+                ]
+            case WithdrawalConfirmed():
+                return [WithdrawalSending(0, asked.withdrawal_id)]
+            case WithdrawalSending(_, sent):
+                if self._rng.random() < 0.8:
+                    return [WithdrawalProcessed(0, sent, True, f"0x{sent}")]
+                return [WithdrawalProcessed(0, sent, False, None, "no such address")]
+        return []
 
     def _size(self, symbol: str) -> Decimal:
         notional = self._rng.choice(_NOTIONALS) * self._rng.uniform(0.5, 1)
@@ -116,13 +134,8 @@ class Traffic:
             0, "", self._rng.choice(self._users), amount, "eth", "USDC", "0xaway", Decimal(1)
         )
 
-    def _process(self) -> Asked | None:
-        withdrawal = self._taken(self._pending)
-        if withdrawal is None:
-            return None
-        if self._rng.random() < 0.7:
-            return WithdrawalProcessed(0, withdrawal, True, f"0x{withdrawal}")
-        return WithdrawalProcessed(0, withdrawal, False, None, "no such address")
+    def _step(self) -> Asked | None:
+        return self._taken(self._steps)
 
     def _adjust(self) -> Asked | None:
         if not self._positions:

@@ -23,6 +23,7 @@ from risk.events import (
     VenueOrderRequested,
 )
 from risk.inputs import (
+    BalanceAdjusted,
     DepositCredited,
     FundingBooked,
     HlAccount,
@@ -79,7 +80,7 @@ class NaiveBooks:
         self.house: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.pending: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.venue_fee = (ZERO, ZERO)  # size and fee of the fill in hand not yet given to a position
-        self.withdrawals: dict[str, tuple[str, Decimal]] = {}
+        self.withdrawals: dict[str, tuple[str, Decimal, Decimal]] = {}
         self.volatile: set[str] = set()
         self.sent: dict[str, VenueOrderRequested] = {}
         self.first_parts: set[str] = set()  # liquidations of less than the whole position
@@ -115,14 +116,18 @@ class NaiveBooks:
             self.users[given.user].wallet -= given.amount + given.fee
             self.house["fee_income"] += given.fee
             self.pending[given.user] += given.amount
-            self.withdrawals[given.withdrawal_id] = (given.user, given.amount)
+            self.withdrawals[given.withdrawal_id] = (given.user, given.amount, given.fee)
         elif isinstance(given, WithdrawalEnded):
-            user, amount = self.withdrawals.pop(given.withdrawal_id)
+            user, amount, fee = self.withdrawals.pop(given.withdrawal_id)
             self.pending[user] -= amount
             if given.sent:
                 self.house["custody"] += amount
             else:
-                self.users[user].wallet += amount
+                self.users[user].wallet += amount + fee
+                self.house["fee_income"] -= fee
+        elif isinstance(given, BalanceAdjusted) and given.adjustment_id not in refused:
+            self.users[given.user].wallet += given.amount
+            self.house["platform_capital"] -= given.amount
         elif isinstance(given, VenueFilled):
             self._take_venue_fill(given)
         elif isinstance(given, FundingBooked):

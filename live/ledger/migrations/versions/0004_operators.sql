@@ -29,8 +29,8 @@ create trigger super_admin_remains after update or delete on access.operators
 
 -- ------------------------------------------------------------------------------------------------ four eyes
 
--- What needs a second person. `body` is what was proposed, `command` what the books were asked when it was approved:
--- it stands there before it is asked, under the key `proposal:<id>`, so that it is asked again as it was.
+-- What needs a second person. An approval stands here before the books are asked, under the key `proposal:<id>`: so
+-- what a crash left APPROVED is asked again, and done once.
 create table access.proposals (
     id bigint generated always as identity primary key,
     kind text not null check (kind in
@@ -47,7 +47,6 @@ create table access.proposals (
     decided_by text references access.accounts,
     decided_at timestamptz,
     decision text,
-    command jsonb,
     outcome text,
     ended_at timestamptz,
     check ((decided_by is null) = (status in ('OPEN', 'EXPIRED'))),
@@ -67,8 +66,8 @@ begin
             new.expires_at) is distinct from
             (old.id, old.kind, old.subject, old.body, old.reason, old.request_key, old.proposed_by, old.created_at,
             old.expires_at)
-        or old.decided_by is not null and (new.decided_by, new.decided_at, new.decision, new.command)
-            is distinct from (old.decided_by, old.decided_at, old.decision, old.command)
+        or old.decided_by is not null and (new.decided_by, new.decided_at, new.decision)
+            is distinct from (old.decided_by, old.decided_at, old.decision)
     then
         raise exception 'proposal % cannot go from % to %: what was proposed, and who decided, stays', old.id,
             old.status, new.status using errcode = 'restrict_violation';
@@ -142,3 +141,7 @@ begin
     execute 'create trigger never_emptied before truncate on access.operators
         for each statement execute function public.refuse_change()';
 end $$;
+
+-- Acts are few among the digests of routing decisions, one for each batch.
+create index audit_of_acts on audit_log (id) where action <> 'ROUTING_DECIDED';
+create index audit_by_subject on audit_log (subject, id) where action <> 'ROUTING_DECIDED';

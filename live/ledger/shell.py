@@ -1,0 +1,329 @@
+"""What the shell's inputs, and operators' ones, do besides what the core makes of them: checks, rows, audit log."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Any
+
+from live.ledger.batch import Batch
+from live.ledger.codec import encode
+from live.ledger.inputs import (
+    BooksOpened,
+    BooksReleased,
+    DepositArrived,
+    DepositRejected,
+    DepositSeen,
+    HotWalletReported,
+    KycChanged,
+    LedgerInput,
+    ReconciliationDone,
+    UserRegistered,
+    WithdrawalApproved,
+    WithdrawalConfirmed,
+    WithdrawalProcessed,
+    WithdrawalQueued,
+    WithdrawalRefused,
+    WithdrawalRequested,
+    WithdrawalSending,
+)
+from live.ledger.project_house import HouseProjection
+from live.ledger.project_money import MoneyProjection
+from live.ledger.project_trading import TradingProjection
+from live.ledger.project_users import UsersProjection
+from live.ledger.project_wallets import WalletsProjection
+from live.ledger.project_withdrawals import Step, WithdrawalsProjection
+from live.ledger.rows import AuditRow
+from risk.book import Book
+from risk.errors import InvalidInput
+from risk.events import AlertLevel, AlertRaised, Event, OrderRefused
+from risk.inputs import (
+    BalanceAdjusted,
+    CancelSubmitted,
+    ConfigChanged,
+    HlHaltLifted,
+    MarginAdjusted,
+    OrderSubmitted,
+    RoutingModeSet,
+    ServiceLevelSet,
+    VenueAccountLiquidated,
+    VenueOrderEnded,
+)
+from risk.service import CLOSED
+
+BOOKS = "books"  # who acted where no operator did
+STOPPED_BY_A_HALT = (OrderSubmitted, WithdrawalRequested, WithdrawalSending, MarginAdjusted)
+_STOPPED_WHILE_CLOSED = (
+    WithdrawalConfirmed,
+    WithdrawalSending,
+)  # the core refuses the rest of users' commands
+
+
+class Act(StrEnum):
+    """Name what the books themselves tell the audit log."""
+
+    BOOKS_OPENED = "BOOKS_OPENED"
+    KYC_CHANGED = "KYC_CHANGED"
+    DEPOSIT_SEEN = "DEPOSIT_SEEN"
+    DEPOSIT_CREDITED = "DEPOSIT_CREDITED"
+    DEPOSIT_REJECTED = "DEPOSIT_REJECTED"
+    WITHDRAWAL_REQUESTED = "WITHDRAWAL_REQUESTED"
+    WITHDRAWAL_CONFIRMED = "WITHDRAWAL_CONFIRMED"
+    WITHDRAWAL_APPROVED = "WITHDRAWAL_APPROVED"
+    WITHDRAWAL_QUEUED = "WITHDRAWAL_QUEUED"
+    WITHDRAWAL_SENDING = "WITHDRAWAL_SENDING"
+    WITHDRAWAL_NOT_SENT = "WITHDRAWAL_NOT_SENT"
+    WITHDRAWAL_SENT = "WITHDRAWAL_SENT"
+    WITHDRAWAL_REFUSED = "WITHDRAWAL_REFUSED"
+    HOT_WALLET_REPORTED = "HOT_WALLET_REPORTED"
+    BALANCE_ADJUSTED = "BALANCE_ADJUSTED"
+    BALANCE_NOT_ADJUSTED = "BALANCE_NOT_ADJUSTED"
+    ROUTING_MODE_SET = "ROUTING_MODE_SET"
+    SERVICE_LEVEL_SET = "SERVICE_LEVEL_SET"
+    HL_HALT_LIFTED = "HL_HALT_LIFTED"
+    ROUTING_CONFIG_CHANGED = "ROUTING_CONFIG_CHANGED"
+    RISK_CONFIG_CHANGED = "RISK_CONFIG_CHANGED"
+    HL_ACCOUNT_LIQUIDATED = "HL_ACCOUNT_LIQUIDATED"
+    BOOKS_HALTED = "BOOKS_HALTED"
+    BOOKS_RELEASED = "BOOKS_RELEASED"
+
+
+class Shell:
+    """Check inputs before they are taken, and write what follows of them alone, each sensitive one with its audit row.
+
+    ``halted`` is what a critical reconciliation found wrong.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        money: MoneyProjection,
+        trading: TradingProjection,
+        house: HouseProjection,
+        users: UsersProjection,
+        wallets: WalletsProjection,
+        withdrawals: WithdrawalsProjection,
+    ) -> None:
+        self.halted: str | None = None
+        self._book = book
+        self._money = money
+        self._trading = trading
+        self._house = house
+        self._users = users
+        self._wallets = wallets
+        self._withdrawals = withdrawals
+
+        def known(given: Any) -> None:
+            users.known(given.user)
+
+        self._checks: dict[type, Callable[[Any], None]] = {
+            OrderSubmitted: known,
+            CancelSubmitted: known,
+            MarginAdjusted: known,
+            WithdrawalRequested: known,
+            BalanceAdjusted: known,
+            UserRegistered: users.check_registered,
+            KycChanged: users.check_kyc,
+            DepositSeen: self._check_deposit,
+            DepositArrived: self._check_deposit,
+            DepositRejected: wallets.check_rejected,
+            HotWalletReported: wallets.check_hot_wallet,
+            **dict.fromkeys(Step.__args__, withdrawals.check),
+            BooksOpened: _refuse_opened,
+        }
+        self._before: dict[type, Callable[[Batch, int, Any], None]] = {
+            OrderSubmitted: lambda _, seq, given: trading.submitted(seq, given),
+            VenueOrderEnded: self._venue_order_ended,
+            RoutingModeSet: house.pin_set,
+        }
+        self._after: dict[type, Callable[[Batch, int, Any, Sequence[Event]], None]] = {
+            BooksOpened: self._opened,
+            UserRegistered: self._registered,
+            KycChanged: self._kyc_changed,
+            DepositSeen: self._deposit,
+            DepositArrived: self._deposit,
+            DepositRejected: self._deposit_rejected,
+            WithdrawalRequested: self._withdrawal_requested,
+            **dict.fromkeys(Step.__args__, self._withdrawal_step),
+            HotWalletReported: self._hot_wallet,
+            BalanceAdjusted: self._balance_adjusted,
+            RoutingModeSet: self._routing_mode_set,
+            ServiceLevelSet: self._service_level_set,
+            HlHaltLifted: self._halt_lifted,
+            ConfigChanged: self._config_changed,
+            VenueAccountLiquidated: self._account_liquidated,
+            ReconciliationDone: self._reconciled,
+            BooksReleased: self._released,
+        }
+
+    def check(self, given: LedgerInput) -> None:
+        """Raise InvalidInput for an input that can never be right, or that is not taken now."""
+        if self.halted is not None and isinstance(given, STOPPED_BY_A_HALT):
+            raise InvalidInput(f"the books are halted: {self.halted}; wait for an operator to release them")
+        level = self._book.service_level
+        if level >= CLOSED and isinstance(given, _STOPPED_WHILE_CLOSED):
+            raise InvalidInput(
+                f"the service is degraded to level {level}; no money leaves until it is restored"
+            )
+        check = self._checks.get(type(given))
+        if check is not None:
+            check(given)
+
+    def before(self, batch: Batch, seq: int, given: LedgerInput) -> None:
+        """Write what stands before the rows of the core's events."""
+        write = self._before.get(type(given))
+        if write is not None:
+            write(batch, seq, given)
+
+    def after(self, batch: Batch, seq: int, given: LedgerInput, events: Sequence[Event]) -> None:
+        """Write what follows them."""
+        write = self._after.get(type(given))
+        if write is not None:
+            write(batch, seq, given, events)
+
+    # -- users and their money
+
+    def _check_deposit(self, given: DepositSeen | DepositArrived) -> None:
+        self._users.known(given.user)
+        self._wallets.check_deposit(given)
+
+    def _registered(self, batch: Batch, seq: int, given: UserRegistered, _: Sequence[Event]) -> None:
+        self._users.registered(batch, seq, given)
+        self._money.registered(given.user)
+
+    def _kyc_changed(self, batch: Batch, seq: int, given: KycChanged, _: Sequence[Event]) -> None:
+        self._users.kyc_changed(batch, given)
+        _audit(batch, seq, given, given.operator_id, Act.KYC_CHANGED, given.user, given.kyc_status)
+
+    def _deposit(
+        self, batch: Batch, seq: int, given: DepositSeen | DepositArrived, _: Sequence[Event]
+    ) -> None:
+        first = given.deposit_id not in self._wallets.state.deposits
+        self._wallets.deposit(batch, seq, given)
+        arrived = isinstance(given, DepositArrived)
+        if arrived or first:
+            act = Act.DEPOSIT_CREDITED if arrived else Act.DEPOSIT_SEEN
+            detail = f"{given.deposit_id}: {given.amount} {given.asset} on {given.chain}"
+            _audit(batch, seq, given, BOOKS, act, given.user, detail)
+
+    def _deposit_rejected(self, batch: Batch, seq: int, given: DepositRejected, _: Sequence[Event]) -> None:
+        user = self._wallets.rejected(batch, given)
+        _audit(batch, seq, given, BOOKS, Act.DEPOSIT_REJECTED, user, f"{given.deposit_id}: {given.reason}")
+
+    def _withdrawal_requested(
+        self, batch: Batch, seq: int, given: WithdrawalRequested, events: Sequence[Event]
+    ) -> None:
+        self._withdrawals.requested(batch, seq, given, _refusal(given.withdrawal_id, events))
+        detail = f"{given.withdrawal_id}: {given.amount} {given.asset} to {given.address}"
+        _audit(batch, seq, given, given.user, Act.WITHDRAWAL_REQUESTED, given.user, detail)
+
+    def _withdrawal_step(self, batch: Batch, seq: int, given: Step, _: Sequence[Event]) -> None:
+        row = self._withdrawals.step(batch, seq, given)
+        actor, act, detail = _told(given, row.user_id)
+        _audit(batch, seq, given, actor, act, row.user_id, f"{row.id}: {detail}")
+
+    def _hot_wallet(self, batch: Batch, seq: int, given: HotWalletReported, _: Sequence[Event]) -> None:
+        before, floor = self._wallets.hot_wallet(batch, seq, given), self._book.settings.risk.hot_wallet_floor
+        subject = f"{given.chain}:{given.address}"
+        if before != given.balance:
+            _audit(batch, seq, given, BOOKS, Act.HOT_WALLET_REPORTED, subject, str(given.balance))
+        if given.balance < floor and (before is None or before >= floor):
+            detail = f"{subject} holds {given.balance} USDC, less than {floor}"
+            alert = AlertRaised(given.ts, AlertLevel.P0, "HOT_WALLET_LOW", "", given.balance, detail)
+            self._house.alerted(batch, seq, alert)
+
+    def _balance_adjusted(
+        self, batch: Batch, seq: int, given: BalanceAdjusted, events: Sequence[Event]
+    ) -> None:
+        refusal = _refusal(given.adjustment_id, events)
+        act = Act.BALANCE_ADJUSTED if refusal is None else Act.BALANCE_NOT_ADJUSTED
+        detail = f"{given.adjustment_id}: {given.amount}, approved by {given.approver_id}: {given.reason}"
+        if refusal is not None:
+            detail += f"; refused: {refusal}"
+        _audit(batch, seq, given, given.operator_id, act, given.user, detail)
+
+    # -- the house
+
+    def _opened(self, batch: Batch, seq: int, given: BooksOpened, _: Sequence[Event]) -> None:
+        for symbol, row in sorted(given.options.routing.items()):
+            self._house.routing_set(batch, given.ts, symbol, row, BOOKS)
+        self._house.risk_set(batch, given.ts, given.options.risk, BOOKS)
+        self._house.modes_opened(batch, given.ts, BOOKS)
+        _audit(batch, seq, given, BOOKS, Act.BOOKS_OPENED, "books", "")
+
+    def _venue_order_ended(self, batch: Batch, seq: int, given: VenueOrderEnded) -> None:
+        self._trading.touch(self._house.venue_order_ended(batch, given.ts, given.cloid))
+
+    def _routing_mode_set(self, batch: Batch, seq: int, given: RoutingModeSet, _: Sequence[Event]) -> None:
+        mode = given.mode or "released"
+        _audit(batch, seq, given, given.operator_id, Act.ROUTING_MODE_SET, given.symbol, mode)
+
+    def _service_level_set(self, batch: Batch, seq: int, given: ServiceLevelSet, _: Sequence[Event]) -> None:
+        before = self._house.service_level_set(batch, seq, given)
+        detail = f"{before} to {given.level}: {given.reason}"
+        _audit(batch, seq, given, given.operator_id, Act.SERVICE_LEVEL_SET, "service", detail)
+
+    def _halt_lifted(self, batch: Batch, seq: int, given: HlHaltLifted, _: Sequence[Event]) -> None:
+        _audit(batch, seq, given, given.operator_id, Act.HL_HALT_LIFTED, given.symbol, "")
+
+    def _config_changed(self, batch: Batch, seq: int, given: ConfigChanged, _: Sequence[Event]) -> None:
+        operator = given.operator_id
+        if given.routing is not None and given.symbol is not None:
+            self._house.routing_set(batch, given.ts, given.symbol, given.routing, operator)
+            _audit(batch, seq, given, operator, Act.ROUTING_CONFIG_CHANGED, given.symbol, encode(given))
+        if given.risk is not None:
+            self._house.risk_set(batch, given.ts, given.risk, operator)
+            _audit(batch, seq, given, operator, Act.RISK_CONFIG_CHANGED, "risk_config", encode(given))
+
+    def _account_liquidated(
+        self, batch: Batch, seq: int, given: VenueAccountLiquidated, _: Sequence[Event]
+    ) -> None:
+        _audit(batch, seq, given, BOOKS, Act.HL_ACCOUNT_LIQUIDATED, given.account, "")
+
+    def _reconciled(self, batch: Batch, seq: int, given: ReconciliationDone, _: Sequence[Event]) -> None:
+        self._house.reconciled(batch, seq, given)
+        if given.status == "CRITICAL":
+            self.halted = f"{given.dimension} was {given.actual}, not {given.expected}"
+            _audit(batch, seq, given, BOOKS, Act.BOOKS_HALTED, given.dimension, self.halted)
+
+    def _released(self, batch: Batch, seq: int, given: BooksReleased, _: Sequence[Event]) -> None:
+        self.halted = None
+        _audit(batch, seq, given, given.operator_id, Act.BOOKS_RELEASED, "books", given.reason)
+
+
+def _refuse_opened(_: BooksOpened) -> None:
+    raise InvalidInput("the books are open already")
+
+
+def _refusal(ref: str, events: Sequence[Event]) -> str | None:
+    """Return the code with which the core refused what ``ref`` names; None where it did not."""
+    return next((e.code for e in events if isinstance(e, OrderRefused) and e.order_id == ref), None)
+
+
+def _told(given: Step, user: str) -> tuple[str, Act, str]:
+    """Return who took a step of a withdrawal, which, and what is to be told of it."""
+    match given:
+        case WithdrawalConfirmed():
+            needed = f"; needs {', '.join(given.approvals_needed)}" if given.approvals_needed else ""
+            why = f": {', '.join(given.review_reasons)}" if given.review_reasons else ""
+            return user, Act.WITHDRAWAL_CONFIRMED, f"tier {given.tier}{needed}{why}"
+        case WithdrawalApproved():
+            return given.operator_id, Act.WITHDRAWAL_APPROVED, f"as {given.role}"
+        case WithdrawalRefused():
+            return given.by, Act.WITHDRAWAL_REFUSED, given.reason
+        case WithdrawalQueued():
+            return BOOKS, Act.WITHDRAWAL_QUEUED, given.reason
+        case WithdrawalSending():
+            return BOOKS, Act.WITHDRAWAL_SENDING, "handed to its chain"
+        case WithdrawalProcessed():
+            if given.sent:
+                return BOOKS, Act.WITHDRAWAL_SENT, given.tx_hash or ""
+            return (
+                BOOKS,
+                Act.WITHDRAWAL_NOT_SENT if given.again else Act.WITHDRAWAL_REFUSED,
+                given.reason or "",
+            )
+
+
+def _audit(
+    batch: Batch, seq: int, given: LedgerInput, actor: str, act: Act, subject: str, detail: str
+) -> None:
+    batch.audit.append(AuditRow(actor, act, subject, detail, seq, given.ts))

@@ -1,0 +1,33 @@
+"""Degraded service: a switch that operators turn, and what each level keeps users from (§10)."""
+
+from risk.core import Core
+from risk.errors import InvalidInput
+from risk.inputs import OrderSubmitted, ServiceLevelSet
+
+ALL_TO_HL, CLOSE_ONLY, CLOSED = 1, 2, 3  # levels of service; 0 is normal
+_REFUSED = "SERVICE_LEVEL"
+
+
+def set_level(core: Core, given: ServiceLevelSet) -> None:
+    """Degrade or restore the service; raise InvalidInput for a level that does not exist or is in force."""
+    if type(given.level) is not int or not 0 <= given.level <= CLOSED:
+        raise InvalidInput(f"level was {given.level!r}; it must be an integer from 0 to {CLOSED}")
+    if given.level == core.service_level:
+        raise InvalidInput(f"level was {given.level}; that level is in force already")
+    core.service_level = given.level
+
+
+def refuse_open(core: Core, command: OrderSubmitted) -> bool:
+    """Refuse an order, or its remainder, that would open a position where the service only closes."""
+    if core.service_level < CLOSE_ONLY:
+        return False
+    core.refuse(command, _REFUSED, "no position can be opened now: positions can be closed, money withdrawn")
+    return True
+
+
+def refuse_while_closed(core: Core, ref: str, user: str, lowest: int = CLOSED) -> bool:
+    """Refuse what a user asks for where the service is at level ``lowest`` or worse."""
+    if core.service_level < lowest:
+        return False
+    core.refuse_act(ref, user, _REFUSED, f"the service is degraded to level {core.service_level}")
+    return True
