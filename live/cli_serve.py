@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -196,8 +197,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        # asked by number: asyncio and socket add words of their own to the text
+        known = error.errno is not None and error.errno > 0
+        reason = os.strerror(error.errno) if known else error.strerror  # type: ignore[arg-type]
         raise InvalidInput(f"cannot serve at {host} port {port}: {reason}") from None
 
 
@@ -238,6 +241,8 @@ def _say_where(how: Serving, settings: ApiSettings, found: _Beside, listening: s
     say(f"database  {without_password(found.dsn)}")
     if settings.bus_url is not None:
         say(f"books     over {without_password(settings.bus_url)}, run by `hybrid-perps books`")
+    if how.dev:
+        say("mails     printed here")
     if settings.smtp_url is not None:
         say(f"mails     {without_password(settings.smtp_url)}")
     else:

@@ -49,8 +49,8 @@ def create_app(services: Services) -> FastAPI:
 def _wrap(app: FastAPI, services: Services) -> None:
     """Put the middleware around the routes, the innermost first."""
     app.add_middleware(Bodies, largest=services.settings.max_body_bytes)
-    app.add_middleware(RateLimits, rates=services.rates)
     app.add_middleware(Errors)
+    app.add_middleware(RateLimits, rates=services.rates)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Observed, metrics=services.metrics)
     app.add_middleware(RequestId)

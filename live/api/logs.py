@@ -51,8 +51,8 @@ def configure(level: str = "info", out: BinaryIO | None = None) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(max(number, logging.INFO))  # libraries' debug logs tell what they send
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    root.setLevel(max(number, logging.WARNING))  # below that libraries tell whom they call, and with what
+    logging.getLogger("live").setLevel(number)
 
 
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

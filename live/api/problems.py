@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from live.api.shared_state import SharedStateLost
 from live.books.commands import Answer, KeyReused, NotAnswered, Overloaded
+from live.identity.errors import Conflict, NotAuthenticated, NotPermitted, NotThere, TooManyGuesses
 from live.ledger.writer import DatabaseLost
 from risk.errors import HybridPerpsError, InvalidInput
 
@@ -64,13 +65,19 @@ class Problem(Exception):
         self.headers = headers
 
 
-# Which status and code an error of the domain has; the most special class that is named here counts.
+# Which status and code an error of the domain has; the most special class that is named here counts. An error
+# that has a ``code`` of its own is told under that one.
 STATUS_OF: dict[type[Exception], tuple[int, str]] = {
     HybridPerpsError: (422, "invalid"),
     InvalidInput: (422, "invalid"),
     KeyReused: (409, "key-reused"),
     Overloaded: (503, "overloaded"),
     NotAnswered: (504, "outcome-unknown"),
+    NotAuthenticated: (401, "not-authenticated"),
+    NotPermitted: (403, "not-permitted"),
+    NotThere: (404, "not-found"),
+    Conflict: (409, "conflict"),
+    TooManyGuesses: (429, "too-many-guesses"),
     SharedStateLost: (503, "unavailable"),
     DatabaseLost: (503, "database-unavailable"),
 }
@@ -118,10 +125,19 @@ def problem_of(error: Exception) -> Problem:
     for kind in type(error).__mro__:
         if kind in STATUS_OF:
             status, code = STATUS_OF[kind]
-            return Problem(status, code, str(error), headers=_RETRY if status == 503 else None)
+            return Problem(status, getattr(error, "code", code), str(error), headers=_headers(status, error))
     if isinstance(error, LOST):
         return Problem(503, "database-unavailable", _DATABASE_LOST, headers=_RETRY)
     return Problem(500, "internal", "something went wrong on our side; tell us this request's id")
+
+
+def _headers(status: int, error: Exception) -> dict[str, str]:
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        return {"Retry-After": str(retry_after_s)}
+    if status == 401:
+        return {"WWW-Authenticate": "Bearer"}
+    return _RETRY if status == 503 else {}
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from live.api.problems import Problem, problem_response
 from live.api.rates import Rates, address_of
 
 _FREE = frozenset(("/health", "/ready", "/metrics"))  # whatever watches the service must not be locked out
@@ -20,14 +21,15 @@ class RateLimits:
             await self._app(scope, receive, send)
             return
         client = scope.get("client")
-        await self._rates.charge(scope, "address", address_of(client[0]) if client else "")
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
 
         async def send_with_limits(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 message["headers"] = [*message.get("headers", ()), *self._rates.headers(scope)]
             await send(message)
 
-        await self._app(scope, receive, send_with_limits)
+        try:
+            await self._rates.charge(scope, "address", address_of(client[0]) if client else "")
+        except Problem as problem:
+            await problem_response(problem, scope["request_id"])(scope, receive, send_with_limits)
+        else:
+            await self._app(scope, receive, send_with_limits)
