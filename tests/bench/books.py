@@ -185,7 +185,7 @@ TIMED = [
 
 async def split(books: BooksProcess, orders: int) -> list[tuple[str, float, float]]:
     """Return (part, µs an order, share) of a loaded process's time, and of the server's beside it."""
-    spent, pid = Spent(), books._writer.connection.get_server_pid()
+    spent, pid = Spent(), books._commits.writer.connection.get_server_pid()
     server, ours, start = _cpu_s(pid), time.process_time(), time.perf_counter()
     with spent.of(TIMED):
         await load(books, orders, 32, "split")
