@@ -10,14 +10,23 @@ from live.books.clock import SetClock
 from live.ledger.inputs import (
     BooksReleased,
     DepositArrived,
+    DepositRejected,
+    DepositSeen,
+    HotWalletReported,
     KycChanged,
     ReconciliationDone,
     UserRegistered,
+    WithdrawalApproved,
+    WithdrawalConfirmed,
     WithdrawalProcessed,
+    WithdrawalQueued,
+    WithdrawalRefused,
     WithdrawalRequested,
+    WithdrawalSending,
 )
 from live.ledger.liabilities import publish
 from risk.inputs import (
+    BalanceAdjusted,
     CancelSubmitted,
     ChannelReported,
     ConfigChanged,
@@ -26,6 +35,7 @@ from risk.inputs import (
     MarginAdjusted,
     OrderType,
     RoutingModeSet,
+    ServiceLevelSet,
     VenueFilled,
     VenueOrderEnded,
 )
@@ -95,9 +105,28 @@ async def _at_the_venue(desk: Desk) -> None:
 async def _withdrawals(desk: Desk) -> None:
     for amount in (10, 20, 30):
         await desk.ask(WithdrawalRequested(0, "", "cyd", D(amount), "eth", "USDC", "0xc", D(1)))
-    ids = list(desk.process.machine.users.state.withdrawals)
-    await desk.ask(WithdrawalProcessed(0, ids[0], True, "0xsent"))
-    await desk.ask(WithdrawalProcessed(0, ids[1], False, None, "address is blocked"))
+    sent, refused, _ = desk.process.machine.states.withdrawals.open
+    for step in (
+        WithdrawalConfirmed(0, sent, "LARGE", ("RISK_MANAGER", "OPERATIONS"), ("NEW_ADDRESS", "LARGE")),
+        WithdrawalApproved(0, sent, "operator-1", "RISK_MANAGER"),
+        WithdrawalApproved(0, sent, "operator-2", "OPERATIONS"),
+        WithdrawalQueued(0, sent, "the hot wallet is short"),
+        WithdrawalSending(0, sent),
+        WithdrawalProcessed(0, sent, False, None, "no gas", again=True),
+        WithdrawalSending(0, sent),
+        WithdrawalProcessed(0, sent, True, "0xsent"),
+        WithdrawalConfirmed(0, refused, "MEDIUM", ("OPERATIONS",)),
+        WithdrawalRefused(0, refused, "operator-1", "address is blocked"),
+        HotWalletReported(0, "eth", "0xhot", D(150_000)),
+        HotWalletReported(0, "eth", "0xhot", D(90_000)),
+        BalanceAdjusted(0, "", "cyd", D("12.5"), "a fee charged twice", "operator-1", "operator-2"),
+        DepositSeen(0, "deposit-late", "cyd", D(7), "eth", "USDC", "0x7", 1),
+        DepositSeen(0, "deposit-gone", "cyd", D(7), "eth", "USDC", "0x8", 1),
+        DepositSeen(0, "deposit-gone", "cyd", D(7), "eth", "USDC", "0x8", 2),
+        DepositRejected(0, "deposit-gone", "its block was dropped"),
+    ):
+        answer = await desk.ask(step)
+        assert answer.status == "DONE", answer
     await desk.ask(WithdrawalRequested(0, "", "cyd", D("1e9"), "eth", "USDC", "0xc"))
 
 
@@ -109,6 +138,10 @@ async def _second_day(dsn: str, clock: SetClock) -> None:
         await desk.order("bob", "ETH", 1, "0.5", leverage=3, margin_mode=CROSS, netted=True)
         desk.mark("BTC", 95_000.0)  # ann's is under water
         await desk.ask(RoutingModeSet(0, "COIN", RoutingMode.BETTING_MODE, "operator-2"))
+        await desk.ask(RoutingModeSet(0, "COIN", None, "operator-2"))
+        await desk.ask(ServiceLevelSet(0, 2, "operator-2", "liquidations are late"))
+        assert (await desk.order("bob", "ETH", 1, "0.5")).code == "SERVICE_LEVEL"
+        await desk.ask(ServiceLevelSet(0, 0, "operator-2", "they are in time again"))
         book = process.machine.book
         await desk.ask(ConfigChanged(0, "operator-2", "ETH", OPTIONS.routing["*"], None))
         risk = replace(book.settings.risk, hedge_debounce_ns=book.settings.risk.hedge_debounce_ns + 1)

@@ -32,11 +32,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "house_accounts": {"account": "a", "balance": -3},
     "users": {"id": "u", "kyc_status": "NONE", **AT},
     "wallets": {"user_id": "u", "total_balance": 10, "available_balance": 4, "frozen_margin": 6}
-    | {"cash": 7, "order_holds": 1, "isolated_margin": 2, "withdrawals_pending": 0},
+    | {"cash": 7, "order_holds": 1, "isolated_margin": 2, "withdrawals_pending": 0, "updated_seq": 1},
     "balance_logs": {"id": 1, "user_id": "u", "type": "FEE", "amount": -1, "before": 5, "after": 4}
     | {"ref_id": "r", "journal_id": 1, "seq": 1, "ts": NS},
     "orders": {"id": "o", **WHOSE, "side": "BUY", "status": "PENDING", "type": "MARKET", "leverage": 5}
-    | {"margin_mode": "CROSS", "reduce_only": False, "filled_size": 0, **ENDS},
+    | {"margin_mode": "CROSS", "reduce_only": False, "filled_size": 0, "updated_seq": 1, **ENDS},
     "positions": {
         "id": 1,
         **WHOSE,
@@ -46,7 +46,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "margin_mode": "ISOLATED",
     }
     | {"position_source": "INTERNAL", "status": "OPEN", "leverage": 5, "margin": 40, "cost": 200}
-    | {"funding_index": 0, "order_id": "o", "seq": 1, "opened_at": NOW, "updated_at": NOW},
+    | {"funding_index": 0, "order_id": "o", "seq": 1, "opened_at": NOW, "updated_at": NOW}
+    | {"updated_seq": 1},
     "fills": {"id": 1, "order_id": "o", "price": 100, "size": 2, "fee": 1, "source": "INTERNAL", **WHOSE}
     | {"hl_fill_price": 0, "position_id": 1, "side": "BUY", "action": "OPEN", "maker": False}
     | {"pnl": 0, "mark": 100, **AT},
@@ -79,7 +80,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "deposits": {"id": "d", "user_id": "u", "chain": "c", "asset": "USDC", "amount": 5, "tx_hash": "t"}
     | {"status": "PENDING", "confirmations": 0, **ENDS},
     "withdrawals": {"id": "w", "user_id": "u", "chain": "c", "asset": "USDC", "amount": 5, "address": "a"}
-    | {"status": "PENDING", "fee": 0, **AT},
+    | {"status": "UNCONFIRMED", "fee": 0, "updated_seq": 1, **AT},
     "aggregations": {
         "id": "a",
         "from_address": "f",
@@ -88,7 +89,10 @@ ROWS: dict[str, dict[str, Any]] = {
         "amount": 1,
         "status": "PENDING",
     },
-    "hot_wallets": {"chain": "c", "address": "a", "balance": 1, "last_updated": NOW},
+    "hot_wallets": {"id": "c:a", "chain": "c", "address": "a", "balance": 1, "last_updated": NOW, "seq": 1},
+    "service_levels": {"id": 1, "level": 2, "previous": 0, "operator_id": "u", "reason": "r", **AT},
+    "symbol_modes": {"symbol": "BTC", "mode": "HL_MODE", "pinned": True, "updated_by": "u", "seq": 1}
+    | {"updated_at": NOW},
     "routing_records": {
         "id": 1,
         "order_id": "o",
@@ -107,7 +111,7 @@ ROWS: dict[str, dict[str, Any]] = {
     | {"hl_mode_exposure_threshold": 1, "betting_mode_exposure_threshold": 1, "updated_by": "u"}
     | {"auto_switch_enabled": True, "updated_at": NOW, "internal_whitelisted": True},
     "routing_mode_logs": {"id": 1, "symbol": "BTC", "from_mode": "a", "to_mode": "b", "trigger": "AUTO"}
-    | {"operator_id": "", "net_exposure_at_switch": 0, **AT},
+    | {"operator_id": "", "net_exposure_at_switch": 0, "pinned": False, **AT},
     "risk_config": {"key": "k", "value": "v", "updated_by": "u", "updated_at": NOW},
     "reconciliation_logs": {
         "id": 1,
@@ -139,6 +143,7 @@ CHANGING = SINGLETONS | {
         "hedge_positions",
     ),
     *("house_accounts", "routing_config", "risk_config", "deviation_logs", "aggregations", "hot_wallets"),
+    "symbol_modes",
 }
 PARTITIONED = {"input_journal", "journal", "balance_logs", "routing_records", "book_events"}
 APPEND_ONLY = set(ROWS) - CHANGING - PRUNABLE
@@ -221,6 +226,12 @@ def test_what_can_be_forgotten_can_be_deleted(books: Connection) -> None:
         assert books.execute(sql.SQL("delete from {}").format(sql.Identifier(table))).rowcount == 1
 
 
+CONFIRMED = {"tier": "LARGE", "confirmed_at": NOW, "approvals_needed": ["A"]}
+APPROVED = CONFIRMED | {"status": "APPROVED", "approvals_given": ["A:x"], "approved_at": NOW}
+SENDING = APPROVED | {"status": "SENDING", "sending_at": NOW}
+SENT = SENDING | {"status": "SENT", "tx_hash": "t", "processed_at": NOW}
+ENDED = {"status": "REFUSED", "processed_at": NOW, "refused_by": "u"}
+
 BAD: list[tuple[str, dict[str, Any]]] = [
     ("balance_logs", {"after": 5}),
     ("balance_logs", {"amount": 0, "after": 5}),
@@ -248,6 +259,25 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("deposits", {"amount": 0}),
     ("withdrawals", {"amount": -1}),
     ("withdrawals", {"fee": -1}),
+    ("withdrawals", CONFIRMED | {"status": "UNCONFIRMED"}),
+    ("withdrawals", {"status": "REVIEW"}),
+    ("withdrawals", {"tier": "LARGE"}),
+    ("withdrawals", CONFIRMED | {"status": "REVIEW", "approved_at": NOW}),
+    ("withdrawals", CONFIRMED | {"status": "APPROVED"}),
+    ("withdrawals", CONFIRMED | {"status": "APPROVED", "approved_at": NOW}),
+    ("withdrawals", CONFIRMED | {"status": "REVIEW", "approvals_given": ["A:x", "B:y"]}),
+    ("withdrawals", APPROVED | {"status": "SENDING"}),
+    ("withdrawals", SENDING | {"status": "SENT", "processed_at": NOW}),
+    ("withdrawals", SENDING | {"status": "SENT", "tx_hash": "t"}),
+    ("withdrawals", {"status": "REFUSED", "processed_at": NOW}),
+    ("withdrawals", {"refused_by": "u"}),
+    ("withdrawals", {"updated_seq": 0}),
+    ("orders", {"updated_seq": 0}),
+    ("positions", {"updated_seq": 0}),
+    ("service_levels", {"level": 4}),
+    ("service_levels", {"level": 0}),
+    ("symbol_modes", {"mode": "NO_MODE"}),
+    ("hot_wallets", {"id": "other"}),
     ("hot_wallets", {"balance": -1}),
     ("hedge_positions", {"size": -1}),
     ("liability_roots", {"total": -1}),
@@ -298,8 +328,24 @@ BACKWARDS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     *(("deposits", {"status": end}, {"status": "PENDING"}) for end in ("CREDITED", "REJECTED")),
     ("deposits", {"status": "REJECTED"}, {"status": "CREDITED"}),
     *(("deposits", {}, other) for other in ({"id": "e"}, {"user_id": "v"}, {"amount": 6}, {"chain": "d"})),
-    *(("withdrawals", {"status": end}, {"status": "PENDING"}) for end in ("SENT", "REFUSED")),
-    ("withdrawals", {"status": "SENT"}, {"status": "REFUSED"}),
+    ("deposits", {"confirmations": 3}, {"confirmations": 2}),
+    ("deposits", {}, {"tx_hash": "u"}),
+    *(("withdrawals", SENT, then) for then in (ENDED, {"status": "SENDING"}, {"reason": "r"})),
+    ("withdrawals", ENDED, {"status": "UNCONFIRMED", "processed_at": None, "refused_by": None}),
+    ("withdrawals", APPROVED, {"status": "REVIEW"}),
+    ("withdrawals", SENDING, {"status": "UNCONFIRMED"}),
+    *(
+        ("withdrawals", APPROVED, other)
+        for other in (
+            {"tier": "SMALL"},
+            {"confirmed_at": NOW.replace(hour=1)},
+            {"approvals_needed": []},
+            {"approvals_given": ["A:y"]},
+            {"approvals_given": []},
+            {"review_reasons": ["OTHER"]},
+            {"updated_seq": 0},
+        )
+    ),
     *(
         ("withdrawals", {}, other)
         for other in (
@@ -346,7 +392,19 @@ def test_states_never_go_backwards(
         ),
         ("positions", [{"size": 1, "margin": 20}, {"size": 3}, CLOSED]),
         ("deposits", [{"confirmations": 3}, {"status": "CREDITED"}]),
-        ("withdrawals", [{"tx_hash": "t"}, {"status": "SENT", "processed_at": NOW}]),
+        (
+            "withdrawals",
+            [
+                CONFIRMED | {"status": "REVIEW"},
+                APPROVED,
+                {"status": "QUEUED", "queued_at": NOW},
+                SENDING,
+                {"status": "APPROVED"},
+                SENDING,
+                SENT,
+            ],
+        ),
+        ("withdrawals", [SENDING, ENDED]),
         ("venue_orders", [{"status": "CANCEL_REQUESTED"}, {"status": "ENDED"}]),
     ],
 )
