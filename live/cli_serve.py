@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import uvicorn
+from fastapi import FastAPI
 
 from live.api import logs
 from live.api.app import create_app
@@ -103,15 +104,20 @@ async def _serve(
         told = _print_letter if how.dev else None
         async with open_services(settings, found.dsn, found.here, dev=how.dev, told=told) as services:
             found.moved = lambda dsn: _move(services.pool, dsn)
-            server = _Server(_config(create_app(services), tls))
+            app = create_app(services)
             _say_where(how, settings, found, listening)
-            await _run(server, listening, stop, found.books)
+            await serve_app(app, listening, stop, tls, found.books)
 
 
-async def _run(
-    server: "_Server", listening: socket.socket, stop: asyncio.Event, books: "asyncio.Task[None] | None"
+async def serve_app(
+    app: FastAPI,
+    listening: socket.socket,
+    stop: asyncio.Event,
+    tls: ssl.SSLContext | None = None,
+    books: "asyncio.Task[None] | None" = None,
 ) -> None:
-    """Serve until ``stop``, or the books end for good; then let requests finish."""
+    """Serve ``app`` until ``stop``, or ``books`` end for good; then let requests finish."""
+    server = _Server(_config(app, tls))
     stopping = asyncio.create_task(stop.wait())
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     ends: set[asyncio.Future[Any]] = {stopping, serving} if books is None else {stopping, serving, books}
@@ -130,9 +136,9 @@ class _Server(uvicorn.Server):
         return nullcontext()
 
 
-def _config(app: object, tls: ssl.SSLContext | None) -> uvicorn.Config:
+def _config(app: FastAPI, tls: ssl.SSLContext | None) -> uvicorn.Config:
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,

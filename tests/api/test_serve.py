@@ -1,0 +1,179 @@
+"""The command ``serve``: from its first line to its last, over TLS, and through the loss of its database."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from fastapi import FastAPI
+
+from hybrid_perps import run
+from live.cli_serve import serve_app
+from live.ledger.migrate import upgrade
+from tests.api.served import served_api
+from tests.postgres import reachable_folder, start_postgres
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1 that nobody signed but itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "cert.pem", folder / "key.pem"
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return paths
+
+
+def test_it_serves_over_tls_says_where_and_stops_in_order(database: str, tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    command = [sys.executable, "hybrid_perps.py", "serve", "--dev", "--port", "0"]
+    command += ["--tls-cert", str(cert), "--tls-key", str(key)]
+    environment = {**os.environ, "DATABASE_URL": database, "HYBRID_PERPS_HOME": str(tmp_path / "home")}
+    environment |= {"PYTHONPATH": str(ROOT), "BUS_URL": ""}
+    with (tmp_path / "log").open("wb") as log:
+        serving = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    try:
+        assert serving.stdout is not None
+        said = ""
+        while not (found := re.search(r"serving +(https://127.0.0.1:\d+)\n", said)):
+            line = serving.stdout.readline()
+            assert line, (said, (tmp_path / "log").read_text())
+            said += line
+        assert "DEVELOPMENT" in said
+        trusting = ssl.create_default_context(cafile=str(cert))
+        with httpx.Client(base_url=found[1], verify=trusting) as client:
+            ready = client.get("/ready")
+            assert (ready.status_code, ready.json()["ready"]) == (200, True)
+            assert ready.headers["strict-transport-security"].startswith("max-age=31536000")
+            assert "server" not in ready.headers
+            assert "/v1/dev/faucet" in client.get("/openapi.json").json()["paths"]
+        serving.send_signal(signal.SIGTERM)
+        rest = serving.communicate(timeout=PATIENCE_S)[0]
+        assert serving.returncode == 0
+        assert f"docs      {found[1]}/docs\n" in rest
+        assert "mails     printed here\n" in rest
+        assert rest.endswith("stopped in order\n")
+    finally:
+        serving.kill()
+        serving.communicate()  # and with it the pipe is closed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--port", "{taken}"], "cannot serve at 127.0.0.1 port {taken}: Address already in use"),
+        (["--host", "host.invalid"], "cannot serve at host.invalid port 8000: "),
+        (["--tls-cert", "c.pem"], "--tls-cert and --tls-key must be given together"),
+        (["--tls-cert", "c.pem", "--tls-key", "k.pem"], "TLS cannot be served with 'c.pem' and 'k.pem'"),
+    ],
+)
+def test_what_keeps_it_from_serving_is_one_line(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taking:
+        taken = str(taking.getsockname()[1])
+        assert run(["serve", *(each.format(taken=taken) for each in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {told.format(taken=taken)}")
+    assert error.count("\n") == 1
+
+
+def test_dev_and_a_bus_exclude_each_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BUS_URL", "redis://127.0.0.1:1")
+    assert run(["serve", "--dev", "--port", "0"]) == 2
+    assert "--dev runs books of its own" in capsys.readouterr().err
+
+
+def test_a_request_that_has_begun_is_finished_before_it_stops() -> None:
+    app = FastAPI()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @app.get("/slow")
+    async def slow() -> str:
+        begun.set()
+        await go_on.wait()
+        return "done"
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        listening = socket.create_server(("127.0.0.1", 0))
+        serving = asyncio.create_task(serve_app(app, listening, stop))
+        async with httpx.AsyncClient() as client:
+            asking = asyncio.create_task(client.get(f"http://127.0.0.1:{listening.getsockname()[1]}/slow"))
+            await begun.wait()
+            stop.set()
+            await asyncio.sleep(0.2)
+            assert not serving.done()
+            go_on.set()
+            assert (await asking).json() == "done"
+        await serving
+
+    asyncio.run(body())
+
+
+def test_without_its_database_it_says_so_and_comes_back_by_itself() -> None:
+    async def body(folder: Path) -> None:
+        postgres = start_postgres(folder, "fsync=off")
+        try:
+            upgrade(postgres.conninfo)
+            async with served_api(postgres.conninfo, settings={"rate_limit_address": "100000/minute"}) as api:
+
+                @api.app.get("/read")
+                async def read() -> int:
+                    found: int = await api.services.pool.fetchval("select 1")
+                    return found
+
+                assert (await api.client.get("/ready")).status_code == 200
+                postgres.kill()
+                lost = await api.client.get("/read")
+                assert (lost.status_code, lost.json()["code"]) == (503, "database-unavailable")
+                assert lost.headers["retry-after"] == "1"
+                await until_ready(api.client, 503)
+                assert (await api.client.get("/health")).status_code == 200
+                postgres = start_postgres(folder, "fsync=off")
+                await until_ready(api.client, 200)
+                assert (await api.client.get("/read")).json() == 1
+        finally:
+            postgres.stop()
+
+    with reachable_folder() as folder:
+        asyncio.run(body(folder))
+
+
+async def until_ready(client: httpx.AsyncClient, status: int) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while (await client.get("/ready")).status_code != status:
+            await asyncio.sleep(0.05)
