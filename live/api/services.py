@@ -17,7 +17,9 @@ from live.api.readiness import Readiness
 from live.api.settings import ApiSettings
 from live.api.shared_state import SharedState, open_shared_state
 from live.books.bus import Bus, InProcessBus, open_bus
+from live.identity.identity import Identity, open_identity
 from live.identity.mail import Letter, Mailer, open_mailer
+from live.identity.rules import AccessRules
 from risk.errors import InvalidInput
 
 _CONNECTIONS = 10
@@ -37,6 +39,7 @@ class Services:
     metrics: Metrics
     readiness: Readiness
     mailer: Mailer
+    identity: Identity
     dev: bool = False
 
 
@@ -49,11 +52,12 @@ async def open_services(
     clock: Callable[[], int] = time.time_ns,
     dev: bool = False,
     told: Callable[[Letter], None] | None = None,
+    rules: AccessRules | None = None,
 ) -> AsyncIterator[Services]:
     """Open what the API needs on the migrated database at ``dsn``, for as long as the block lasts.
 
-    ``here`` is the bus of the books in this process, which BUS_URL replaces; ``told`` hears of every letter.
-    Raises InvalidInput for what does not answer.
+    ``here`` is the bus of the books in this process, which BUS_URL replaces; ``told`` hears of every letter;
+    ``rules`` are the numbers of log-in. Raises InvalidInput for what does not answer.
     """
     async with AsyncExitStack() as stack:
         pool = await _open_pool(dsn)
@@ -63,6 +67,18 @@ async def open_services(
         mailer = await stack.enter_async_context(
             open_mailer(settings.smtp_url, settings.mail_from, settings.hybrid_perps_home / "outbox", told)
         )
+        identity = await open_identity(
+            pool,
+            bus,
+            clock,
+            shared,
+            mailer,
+            secret=settings.hybrid_perps_secret,
+            home=settings.hybrid_perps_home,
+            public_url=settings.public_url,
+            rules=rules,
+        )
+        stack.callback(identity.close)
         yield Services(
             settings,
             pool,
@@ -73,11 +89,12 @@ async def open_services(
             Metrics(),
             Readiness(pool, bus),
             mailer,
+            identity,
             dev,
         )
 
 
-def services(connection: HTTPConnection) -> Services:
+async def services(connection: HTTPConnection) -> Services:
     """Give a request, or a WebSocket, what it may use."""
     found: Services = connection.app.state.services
     return found

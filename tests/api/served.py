@@ -18,6 +18,7 @@ from live.api.settings import ApiSettings
 from live.books.commands import Answer, Asked, Command
 from live.books.process import BooksProcess
 from live.books.server import BooksServer
+from live.identity.rules import AccessRules
 from live.ledger.book_options import BookOptions
 from live.ledger.inputs import DepositArrived, UserRegistered
 from live.settings import read_settings
@@ -27,6 +28,7 @@ from tests.live.books import DEPTH, RecordingPort, books_options
 from tests.risk.book_builder import MARKS, D
 
 BASE_URL = "http://api.test"
+CHEAP = AccessRules(argon2_memory_kib=64, argon2_passes=1)
 
 
 class Market:
@@ -88,6 +90,7 @@ async def served_api(
     options: BookOptions | None = None,
     dev: bool = False,
     settings: dict[str, Any] | None = None,
+    rules: AccessRules = CHEAP,
 ) -> AsyncIterator[Api]:
     """Serve the API with books at ``dsn``; ``settings`` are fields of ``ApiSettings``."""
     with tempfile.TemporaryDirectory(prefix="api-") as name:
@@ -97,7 +100,7 @@ async def served_api(
         market = Market()
         async with (
             _books(given, options or books_options(), market) as (books, process),
-            open_services(given, dsn, books.bus, dev=dev) as services,
+            open_services(given, dsn, books.bus, rules=rules, dev=dev) as services,
         ):
             app = create_app(services)
             transport = httpx.ASGITransport(app, client=("127.0.0.1", 40_000))

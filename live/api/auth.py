@@ -1,0 +1,167 @@
+"""Who sends a request, and whether it may: dependencies of routes.
+
+principal: Annotated[Principal, needs(Scope.TRADE)]
+principal: Annotated[Principal, operator(Role.RISK_MANAGER)]
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Annotated, Any
+
+from fastapi import Depends, Security
+from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
+from fastapi.security.base import SecurityBase
+from starlette.requests import HTTPConnection, Request
+
+from live.api.services import Services, Using
+from live.identity.errors import NotAuthenticated, NotPermitted
+from live.identity.events import Origin
+from live.identity.guesses import Address
+from live.identity.principal import Principal, Role, Scope
+from live.identity.signed import SignedRequest
+
+_AGENT = 200
+_NOWHERE = IPv4Address(0)
+
+
+class _Described(SecurityBase):
+    """Describe a way to say who one is; ``known`` looks at all of them."""
+
+    def __init__(self, name: str, model: Any) -> None:
+        self.scheme_name = name
+        self.model = model
+
+    async def __call__(self) -> None:
+        """Do nothing."""
+
+
+_SESSION = _Described(
+    "session",
+    HTTPBearer(bearerFormat="JWT", description="The access token of a log-in; it lives five minutes."),
+)
+_API_KEY = _Described(
+    "apiKey",
+    APIKey(
+        **{"in": APIKeyIn.header},  # type: ignore[arg-type]
+        name="HP-KEY",
+        description=(
+            "The id of an API key, with HP-TIMESTAMP (ms since 1970) and HP-SIGNATURE: HMAC-SHA256 in lower-case hex, "
+            "keyed with the secret's text, over `timestamp`, `METHOD`, `path with query` and the SHA-256 of the body "
+            "in hex, a line feed between each. HP-RECV-WINDOW: how many ms it may be under way (5000, at most 60000). "
+            "Each signature is taken once."
+        ),
+    ),
+)
+
+
+async def known(connection: HTTPConnection, using: Services, body: bytes = b"") -> Principal:
+    """Return who sends a request, or opens a WebSocket, and charge it to its rate; ``body`` is as it came.
+
+    Raises NotAuthenticated or NotPermitted, and Problem 429.
+    """
+    headers = connection.headers
+    authorization, key = headers.get("authorization"), headers.get("hp-key")
+    if authorization is not None and key is None:
+        kind, _, token = authorization.partition(" ")
+        if kind.lower() != "bearer":
+            raise NotAuthenticated("wrong-token", "Authorization must be: Bearer and an access token")
+        principal = await using.identity.sessions.principal(token.strip())
+        await using.rates.charge(connection.scope, "user", principal.user)
+    elif key is not None and authorization is None:
+        principal = await using.identity.signatures.principal(_signed(connection, key, body))
+        await using.rates.charge(connection.scope, "key", key)
+    else:
+        raise NotAuthenticated(
+            "not-authenticated", "log in and send Authorization: Bearer, or sign with an API key, not both"
+        )
+    return principal
+
+
+def needs(scope: Scope) -> Any:
+    """Return the dependency that gives who sends a request that may do ``scope``."""
+
+    def check(principal: Principal) -> None:
+        if scope not in principal.scopes:
+            raise NotPermitted("scope-missing", f"the API key lacks the scope {scope}")
+
+    return _by_session(check) if scope is Scope.ACCOUNT else _by_either(check)
+
+
+def operator(*roles: Role) -> Any:
+    """Return the dependency that gives an operator with one of ``roles``, or any, and a second factor."""
+
+    def check(principal: Principal) -> None:
+        if principal.role is None or (roles and principal.role not in roles):
+            raise NotPermitted("role-missing", "this is for operators of other roles")
+        if not principal.mfa:
+            raise NotPermitted("second-factor-needed", "operators must log in with a second factor")
+
+    return _by_session(check)
+
+
+def origin_of(connection: HTTPConnection) -> Origin:
+    """Return where a request comes from."""
+    agent = connection.headers.get("user-agent", "")
+    return Origin(_address(connection.client.host if connection.client else ""), agent[:_AGENT])
+
+
+From = Annotated[Origin, Depends(origin_of)]
+
+
+def _by_session(check: Callable[[Principal], None]) -> Any:
+    """Return the dependency that gives who passes ``check``, described as one that sessions alone satisfy."""
+
+    async def allowed(request: Request, using: Using, _: Annotated[None, Security(_SESSION)]) -> Principal:
+        return await _checked(request, using, check)
+
+    return Depends(allowed)
+
+
+def _by_either(check: Callable[[Principal], None]) -> Any:
+    """Return the same, described as one that API keys satisfy too."""
+
+    async def allowed(
+        request: Request,
+        using: Using,
+        _: Annotated[None, Security(_SESSION)],
+        __: Annotated[None, Security(_API_KEY)],
+    ) -> Principal:
+        return await _checked(request, using, check)
+
+    return Depends(allowed)
+
+
+async def _checked(request: Request, using: Services, check: Callable[[Principal], None]) -> Principal:
+    principal = await known(request, using, await request.body())
+    check(principal)
+    return principal
+
+
+def _signed(connection: HTTPConnection, key: str, body: bytes) -> SignedRequest:
+    scope, headers = connection.scope, connection.headers
+    target = scope["raw_path"].decode("latin-1")
+    if scope["query_string"]:
+        target += "?" + scope["query_string"].decode("latin-1")
+    return SignedRequest(
+        key,
+        headers.get("hp-timestamp", ""),
+        headers.get("hp-signature", ""),
+        headers.get("hp-recv-window"),
+        scope.get("method", "GET"),  # a WebSocket begins with one
+        target,
+        body,
+        _address(connection.client.host if connection.client else ""),
+    )
+
+
+@lru_cache(10_000)
+def _address(host: str) -> Address:
+    """Return a client's address; of one that has none, such as on a Unix socket, 0.0.0.0."""
+    try:
+        found = ip_address(host)
+    except ValueError:
+        return _NOWHERE
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        return found.ipv4_mapped
+    return found
