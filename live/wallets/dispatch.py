@@ -8,6 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
+from uuid import uuid4
 
 import asyncpg
 
@@ -28,7 +29,7 @@ from live.wallets.rules import WithdrawalRules
 from risk.errors import InvalidInput
 
 _RANK = {tier: place for place, tier in enumerate(Tier)}
-_OPEN = """select id, chain, asset, amount, address, status, tier, updated_seq, seq from withdrawals
+_OPEN = """select id, chain, asset, amount, address, status, tier from withdrawals
     where status = any($1) and status not in ('SENT', 'REFUSED') order by seq"""
 # Blacklisted since it was judged: it stays where it is until an operator refuses it.
 _HELD = """select id from withdrawals where status in ('APPROVED', 'QUEUED')
@@ -110,9 +111,12 @@ class Dispatcher:
         row: asyncpg.Record,
         given: WithdrawalProcessed | WithdrawalQueued | WithdrawalSending,
     ) -> bool:
-        """Have a step of a withdrawal taken, once for the state it was seen in; tell whether it was."""
-        answer = await self._bus.submit(Command(f"{what}:{row['id']}:{row['updated_seq']}", given))
-        if answer.status != "DONE":  # its user was quicker
+        """Have a step of a withdrawal taken; tell whether it was.
+
+        The books take each step once, whatever its key: one that they refused today they may take tomorrow.
+        """
+        answer = await self._bus.submit(Command(f"{what}:{row['id']}:{uuid4()}", given))
+        if answer.status != "DONE":  # its user was quicker, or no money leaves now
             _log.info("withdrawal %s was not %s: %s", row["id"], what, answer.detail)
         return answer.status == "DONE"
 

@@ -10,6 +10,7 @@ import asyncpg
 
 from live.books.bus import Bus
 from live.books.commands import Answer, Command
+from live.books.first_answers import first_answer
 from live.identity.email_tokens import EmailTokens, Purpose
 from live.identity.errors import Conflict, NotThere, wrong_token
 from live.identity.guesses import Address
@@ -34,6 +35,7 @@ select w.amount,
         < (select (value::jsonb #>> '{}')::numeric from risk_config where key = 'hot_wallet_floor'), true)
         as hot_wallet_low
 from withdrawals w join access.withdrawal_requests r on r.withdrawal_id = w.id where w.id = $1"""
+_MAILED = "select mailed_at from access.withdrawal_requests where withdrawal_id = $1"
 _UNUSUAL = """select exists (select from access.sessions where account_id = $1 and unusual
     and (id = $2 or created_at > $3))"""
 
@@ -49,6 +51,11 @@ class Wish:
     key: str
     credential: str
     ip: Address | None
+
+
+class _NotDone(Exception):
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
 
 
 class Withdrawals:
@@ -75,9 +82,7 @@ class Withdrawals:
 
     async def was_asked(self, key: str) -> bool:
         """Tell whether the books have answered a command of that key: then it is asked again, not judged again."""
-        return bool(
-            await self._pool.fetchval("select exists (select from idempotency_keys where key = $1)", key)
-        )
+        return await first_answer(self._pool, key) is not None
 
     async def request(self, wish: Wish) -> Answer:
         """Hold the money and mail the token that confirms it; the second factor was checked before.
@@ -112,12 +117,18 @@ class Withdrawals:
             raise Conflict("withdrawal-refused", "the withdrawal was cancelled, refused, or expired")
         if status != "UNCONFIRMED":
             return Answer("DONE", id=withdrawal_id)
-        async with self._pool.acquire() as connection, connection.transaction():
-            taken = await self._tokens.take(Purpose.WITHDRAWAL, token, connection)
-            if (taken.account, taken.subject) != (account, withdrawal_id):
-                raise wrong_token()
-            # A token whose command was not answered is good again: the transaction is undone.
-            return await self._judge(connection, withdrawal_id)
+        # A token whose command was not done is good again: the transaction is undone.
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
+                taken = await self._tokens.take(Purpose.WITHDRAWAL, token, connection)
+                if (taken.account, taken.subject) != (account, withdrawal_id):
+                    raise wrong_token()
+                answer = await self._judge(connection, withdrawal_id)
+                if answer.status != "DONE":
+                    raise _NotDone(answer)
+        except _NotDone as error:
+            return error.answer
+        return answer
 
     async def cancel(self, account: str, withdrawal_id: str, key: str) -> Answer:
         """Give a withdrawal back that is not being sent. Raises NotThere, and Conflict for one that is, or is over."""
@@ -139,7 +150,7 @@ class Withdrawals:
         )
         for row in rows:
             asked = WithdrawalRefused(0, row["id"], BOOKS, "NOT_CONFIRMED_IN_TIME")
-            await self._bus.submit(Command(f"expire:{row['id']}", asked))
+            await self._bus.submit(Command(f"expire:{row['id']}:{uuid4()}", asked))
         return len(rows)
 
     # -- inside
@@ -169,19 +180,15 @@ class Withdrawals:
 
     async def _mail(self, withdrawal_id: str, wish: Wish, address: BookedAddress, email: str) -> None:
         """Mail the token, once."""
-        async with self._pool.acquire() as connection, connection.transaction():
-            due = await connection.fetchval(
-                """update access.withdrawal_requests set mailed_at = $2
-                where withdrawal_id = $1 and mailed_at is null returning true""",
-                withdrawal_id,
-                moment(self._clock()),
-            )
-            if due:
-                lasts_s = self._rules.confirm_within_ns // SECOND_NS
-                token = await self._tokens.issue(
-                    Purpose.WITHDRAWAL, email, wish.account, withdrawal_id, lasts_s
-                )
-                self._mailer.post(to_confirm(email, withdrawal_id, wish, address, token))
+        if await self._pool.fetchval(_MAILED, withdrawal_id) is not None:
+            return
+        lasts_s = self._rules.confirm_within_ns // SECOND_NS
+        token = await self._tokens.issue(Purpose.WITHDRAWAL, email, wish.account, withdrawal_id, lasts_s)
+        self._mailer.post(to_confirm(email, withdrawal_id, wish, address, token))
+        await self._pool.execute(
+            "update access.withdrawal_requests set mailed_at = $2 where withdrawal_id = $1",
+            *(withdrawal_id, moment(self._clock())),
+        )
 
     async def _email(self, account: str) -> str:
         email = await self._pool.fetchval("select email from access.accounts where id = $1", account)

@@ -1,0 +1,197 @@
+"""What one operator does alone, unless it is dangerous: then it becomes a proposal."""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+
+from live.books.bus import Bus
+from live.books.commands import Answer, Command
+from live.books.first_answers import first_answer
+from live.identity.errors import Conflict, NotPermitted, NotThere
+from live.identity.moments import moment
+from live.identity.principal import Principal, Role
+from live.ledger.inputs import KycChanged, WithdrawalApproved, WithdrawalRefused
+from live.operators import audit
+from live.operators.bounds import anomalies
+from live.operators.changes import different, shown
+from live.operators.kinds import Kind, Proposal
+from live.operators.permissions import Permission, check_permitted
+from live.operators.proposals import Proposals
+from live.operators.settings_store import SettingsStore, checked
+from live.operators.staff import Staff
+from live.wallets.addresses import checksummed
+from risk.checks import finite, money
+from risk.errors import InvalidInput
+from risk.inputs import HlHaltLifted, RoutingModeSet, ServiceLevelSet
+from risk.settings import RoutingMode
+
+Done = Answer | Proposal
+
+
+class OperatorsDesk:
+    """Do what operators ask; each method takes who asks, and the key that makes it once."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        bus: Bus,
+        clock: Callable[[], int],
+        staff: Staff,
+        settings: SettingsStore,
+        proposals: Proposals,
+    ) -> None:
+        self._pool = pool
+        self._bus = bus
+        self._clock = clock
+        self._staff = staff
+        self._settings = settings
+        self._proposals = proposals
+
+    # -- routing, risk, service
+
+    async def set_mode(self, by: Principal, symbol: str, mode: RoutingMode | None, key: str) -> Answer:
+        """Pin a symbol's mode, or release the pin."""
+        check_permitted(by.role, Permission.SET_ROUTING)
+        return await self._bus.submit(Command(key, RoutingModeSet(0, symbol, mode, by.user)))
+
+    async def change_settings(
+        self, by: Principal, symbol: str | None, changes: Mapping[str, Any], reason: str, key: str
+    ) -> Done:
+        """Change a symbol's routing row (``*`` the default's), or the risk config; an anomaly is proposed instead.
+
+        Raises InvalidInput, naming the setting, for what is outside its bounds.
+        """
+        check_permitted(by.role, Permission.SET_RISK if symbol is None else Permission.SET_ROUTING)
+        known = await first_answer(self._pool, key) or await self._proposals.of_key(key)
+        if known is not None:
+            return known
+        async with self._settings.alone():
+            now = await self._settings.current(symbol)
+            after = checked(now, changes)
+            found = anomalies(now, after)
+            if not found:
+                return await self._bus.submit(
+                    Command(key, await self._settings.command(symbol, changes, by.user))
+                )
+        last, new = shown(now), different(now, after)
+        body = {"changes": new, "before": {name: last[name] for name in new}, "anomalies": list(found)}
+        kind = Kind.RISK_CONFIG if symbol is None else Kind.ROUTING_CONFIG
+        return await self._proposals.propose(by, kind, symbol or "risk_config", body, reason, key)
+
+    async def set_service_level(self, by: Principal, level: int, reason: str, key: str) -> Answer:
+        """Degrade the service, or restore it (rulebook §10)."""
+        check_permitted(by.role, Permission.SET_SERVICE_LEVEL)
+        return await self._bus.submit(Command(key, ServiceLevelSet(0, level, by.user, reason)))
+
+    async def roll_service_back(self, by: Principal, reason: str, key: str) -> Answer:
+        """Go back to the level before the last switch. Raises Conflict where there was none."""
+        check_permitted(by.role, Permission.SET_SERVICE_LEVEL)
+        known = await first_answer(self._pool, key)
+        if known is not None:
+            return known
+        level = await self._pool.fetchval("select previous from service_levels order by id desc limit 1")
+        if level is None:
+            raise Conflict("never-switched", "the service level was never switched")
+        return await self.set_service_level(by, level, reason, key)
+
+    async def lift_halt(self, by: Principal, symbol: str, key: str) -> Answer:
+        """Let opening orders of a symbol go to Hyperliquid again."""
+        check_permitted(by.role, Permission.LIFT_HALT)
+        return await self._bus.submit(Command(key, HlHaltLifted(0, symbol, by.user)))
+
+    async def release_books(self, by: Principal, reason: str, key: str) -> Proposal:
+        """Propose to let the books go on after a critical reconciliation."""
+        return await self._proposals.propose(by, Kind.BOOKS_RELEASE, "books", {}, reason, key)
+
+    # -- users
+
+    async def set_kyc(self, by: Principal, user: str, status: str, key: str) -> Answer:
+        """Set a user's KYC status, not one's own."""
+        check_permitted(by.role, Permission.SET_KYC)
+        _check_other(by, user)
+        return await self._bus.submit(Command(key, KycChanged(0, user, status, by.user)))
+
+    async def adjust_balance(
+        self, by: Principal, user: str, amount: Decimal, reason: str, key: str
+    ) -> Proposal:
+        """Propose to correct another user's cash by ``amount``. Raises NotThere for an unknown user."""
+        _check_other(by, user)
+        finite("amount", amount)
+        money("amount", abs(amount))
+        if not await self._pool.fetchval("select exists (select from users where id = $1)", user):
+            raise NotThere("unknown-user", f"user was {user!r}; there is no such user")
+        body = {"amount": str(amount)}
+        return await self._proposals.propose(by, Kind.BALANCE_ADJUSTMENT, user, body, reason, key)
+
+    # -- withdrawals
+
+    async def approve_withdrawal(self, by: Principal, withdrawal_id: str, key: str) -> Answer:
+        """Approve another's withdrawal in one's role. Raises NotThere, NotPermitted."""
+        check_permitted(by.role, Permission.REVIEW_WITHDRAWAL)
+        await self._check_withdrawal(by, withdrawal_id)
+        assert by.role is not None
+        return await self._bus.submit(Command(key, WithdrawalApproved(0, withdrawal_id, by.user, by.role)))
+
+    async def refuse_withdrawal(self, by: Principal, withdrawal_id: str, reason: str, key: str) -> Answer:
+        """Refuse another's withdrawal that is not being sent: it returns to its user."""
+        check_permitted(by.role, Permission.REVIEW_WITHDRAWAL)
+        await self._check_withdrawal(by, withdrawal_id)
+        return await self._bus.submit(Command(key, WithdrawalRefused(0, withdrawal_id, by.user, reason)))
+
+    async def blacklist(self, by: Principal, address: str, reason: str) -> str:
+        """Have withdrawals to an address looked at; return it as it is listed. Raises InvalidInput."""
+        check_permitted(by.role, Permission.SET_BLACKLIST)
+        address = checksummed(address)
+        if not reason.strip():
+            raise InvalidInput("reason was empty; tell why")
+        async with self._pool.acquire() as connection, connection.transaction():
+            added = await connection.fetchval(
+                """insert into access.blacklist (address, reason, added_by, added_at) values ($1, $2, $3, $4)
+                on conflict do nothing returning true""",
+                *(address, reason, by.user, moment(self._clock())),
+            )
+            if added:
+                await audit.append(connection, by.user, "ADDRESS_BLACKLISTED", address, reason, self._clock())
+        return address
+
+    async def unlist(self, by: Principal, address: str, reason: str) -> None:
+        """Take an address off the blacklist; raises NotThere."""
+        check_permitted(by.role, Permission.SET_BLACKLIST)
+        address = checksummed(address)
+        async with self._pool.acquire() as connection, connection.transaction():
+            removed = await connection.fetchval(
+                "delete from access.blacklist where address = $1 returning true", address
+            )
+            if not removed:
+                raise NotThere("not-listed", f"address was {address!r}; it is not on the blacklist")
+            await audit.append(connection, by.user, "ADDRESS_UNLISTED", address, reason, self._clock())
+
+    # -- operators
+
+    async def change_operator(
+        self, by: Principal, account: str, role: Role | None, reason: str, key: str
+    ) -> Proposal | None:
+        """Give an account a role, or none; with several super admins it is proposed, else it is done: None.
+
+        Raises NotThere for an unknown account, and Conflict where no super admin would be left.
+        """
+        check_permitted(by.role, Permission.MANAGE_OPERATORS)
+        known = await self._proposals.of_key(key)
+        if known is not None or await self._staff.needs_two():
+            body = {"role": role}
+            return await self._proposals.propose(by, Kind.OPERATOR_CHANGE, account, body, reason, key)
+        await self._staff.change_alone(account, role, by.user)
+        return None
+
+    async def _check_withdrawal(self, by: Principal, withdrawal_id: str) -> None:
+        user = await self._pool.fetchval("select user_id from withdrawals where id = $1", withdrawal_id)
+        if user is None:
+            raise NotThere("unknown-withdrawal", f"withdrawal_id was {withdrawal_id!r}; there is no such one")
+        _check_other(by, user)
+
+
+def _check_other(by: Principal, user: str) -> None:
+    if by.user == user:
+        raise NotPermitted("four-eyes", "that is your own; another person must do it")
