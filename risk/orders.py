@@ -168,7 +168,7 @@ def fire_waiting(core: Core, state: SymbolState) -> None:
         return
     for order in sorted((core.orders[order_id] for order_id in due), key=lambda o: o.seq):
         if order.command.order_id in core.orders and _reached(order.command, state.mark, bid, ask):
-            _fire(core, order)
+            fire(core, order)
 
 
 def _reached(command: OrderSubmitted, mark: Decimal, bid: Decimal, ask: Decimal) -> bool:
@@ -179,7 +179,8 @@ def _reached(command: OrderSubmitted, mark: Decimal, bid: Decimal, ask: Decimal)
     return mark >= trigger if _fires_above(command) else mark <= trigger
 
 
-def _fire(core: Core, order: Order) -> None:
+def fire(core: Core, order: Order) -> None:
+    """Execute a waiting order that was reached."""
     command = order.command
     user = core.users[command.user]
     take_out(core, user, order)

@@ -1,0 +1,160 @@
+"""What an input of one user would do: carried out by the core's own rules on a copy of the little it can touch.
+
+The copy shares with the book whatever a user's order only reads, and knows no other user.
+"""
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import replace
+from decimal import Decimal
+
+from risk import house, liquidation, orders, venue
+from risk.book import Book
+from risk.core import Core
+from risk.deviation import DeviationDay
+from risk.errors import InvalidInput
+from risk.events import Event, OrderFilled, VenueOrderRequested
+from risk.hedger import Hedger
+from risk.inputs import OrderSubmitted, OrderType, VenueFilled, VenueOrderEnded
+from risk.ledger import HOUSE_ACCOUNTS, ZERO, Ledger, isolated_margin, withdrawals_pending
+from risk.market import SymbolView
+from risk.record import record
+from risk.scan import LiquidationIndex
+from risk.state import SPLIT_SUFFIX, User
+from risk.triggers import PriceTriggers
+
+
+@record
+class Rehearsal:
+    """Hold what an order would do: ``events`` at once, ``filled`` when all of it that would trade has traded.
+
+    ``after`` is the user's part of the books then.
+    """
+
+    events: tuple[Event, ...]
+    filled: tuple[OrderFilled, ...]
+    after: Core
+
+
+def rehearse(book: Book, command: OrderSubmitted, quiet: Sequence[SymbolView] = ()) -> Rehearsal:
+    """Return what ``book.handle(command, quiet)`` would do to the user; the book stays as it is.
+
+    What would be sent to Hyperliquid fills whole at the price of its own book now, what would rest fills at its
+    limit. Raises InvalidInput where the book would.
+    """
+    core = part_of(book, command.user, quiet, [command.symbol], command.ts)
+    orders.submit(core, command)
+    liquidation.sweep(core)
+    events = tuple(core.events)
+    _trade(core, command, events)
+    filled = tuple(e for e in core.events if isinstance(e, OrderFilled) and _is_of(command, e.order_id))
+    return Rehearsal(events, filled, core)
+
+
+def part_of(
+    book: Book,
+    name: str,
+    quiet: Sequence[SymbolView] = (),
+    symbols: Iterable[str] = (),
+    now: int | None = None,
+) -> Core:
+    """Return a copy of a user's part of the books, valued at ``quiet`` views where there are any.
+
+    Of the symbols only those the user trades, and ``symbols``, may be changed by what is done to it.
+    """
+    core = book._core
+    user = core.users.get(name)
+    part = copy(core)
+    part.events = []
+    part.ledger = _ledger_of(core, user)
+    part.ledger.tell(part.events.append)
+    _leave_out_others(part, user)
+    part.breaker, part.deviation_day, part.hedger = copy(core.breaker), DeviationDay(), Hedger(core.risk)
+    own = {*symbols, *(view.symbol for view in quiet), *(user.by_symbol if user else ())}
+    part.symbols = dict(core.symbols)
+    for symbol in own & core.symbols.keys():
+        state = core.symbols[symbol]
+        part.symbols[symbol] = replace(state, guard=copy(state.guard), range_guard=copy(state.range_guard))
+    if now is not None:
+        if now < core.now:
+            raise InvalidInput(f"ts was {now}; it must not lie before the last input's {core.now}")
+        part.now = part.trigger_ns = now
+        if now >= part.breaker.ends_ns:
+            house.check_day(part)
+    for view in quiet:
+        house.take_view(part, view)
+    part.events.clear()
+    return part
+
+
+def _ledger_of(core: Core, user: User | None) -> Ledger:
+    """Copy the house's accounts and the user's."""
+    ledger, balances = copy(core.ledger), core.ledger.balances
+    accounts = list(HOUSE_ACCOUNTS)
+    if user is not None:
+        accounts += (user.cash_account, user.holds_account, withdrawals_pending(user.name))
+        accounts += map(isolated_margin, user.isolated)
+    ledger.balances = {account: balances[account] for account in accounts if account in balances}
+    return ledger
+
+
+def _leave_out_others(part: Core, user: User | None) -> None:
+    """Let the copy know one user's positions and orders, and have nothing of theirs filed for the scan."""
+    part.ids_vouched_for = True  # so that the ids seen, which are shared, stay as they are
+    part.withdrawals, part.users, part.positions, part.orders, part.venue_orders = {}, {}, {}, {}, {}
+    part.liquidation_retries, part.expiries = [], []
+    part.narrowed, part.touched, part.stale_accounts = set(), set(), set()
+    part.marks_moved, part.accounts_touched = set(), set()
+    part.index, part.account_index = LiquidationIndex(), LiquidationIndex()
+    part.mark_triggers, part.ask_triggers, part.bid_triggers = (
+        PriceTriggers(),
+        PriceTriggers(),
+        PriceTriggers(),
+    )
+    if user is None:
+        return
+    own = part.users[user.name] = User.named(user.name)
+    for position in sorted((user.isolated | user.cross).values(), key=lambda p: p.position_id):
+        own.enter(replace(position))
+    part.positions = own.isolated | own.cross
+    own.legs = {symbol: replace(leg) for symbol, leg in user.legs.items()}
+    part.orders = {key: replace(order) for key, order in user.orders.items()}
+    own.orders = dict(part.orders)
+    part.venue_orders = {
+        cloid: replace(sent, legs=[replace(leg) for leg in sent.legs])
+        for cloid, sent in user.in_flight.items()
+    }
+    own.in_flight = dict(part.venue_orders)
+    own.liquidating, own.cross_losses = user.liquidating, list(user.cross_losses)
+
+
+def _trade(core: Core, command: OrderSubmitted, events: Sequence[Event]) -> None:
+    """Let what the order sent to the venue be filled, and what rests here trade at its limit."""
+    for event in events:
+        if isinstance(event, VenueOrderRequested) and _is_of(command, event.order_id):
+            _fill_at_venue(core, event)
+    resting = core.orders.get(command.order_id)
+    if resting is not None and resting.cloid is None and command.type is OrderType.LIMIT:
+        orders.fire(core, resting)
+    liquidation.sweep(core)
+
+
+def _fill_at_venue(core: Core, sent: VenueOrderRequested) -> None:
+    spec = core.symbols[sent.symbol].spec
+    price = sent.limit_price
+    if not sent.resting:
+        walked = core.symbols[sent.symbol].ready().walk(sent.side, sent.size)
+        price = min(walked, price) if sent.side > 0 else max(walked, price)
+    fee = price * sent.size * (spec.maker_fee_rate if sent.resting else spec.taker_fee_rate)
+    venue.filled(core, VenueFilled(core.now, sent.cloid, price, sent.size, fee, sent.resting))
+    venue.ended(core, VenueOrderEnded(core.now, sent.cloid))
+
+
+def _is_of(command: OrderSubmitted, order_id: str) -> bool:
+    return order_id.removesuffix(SPLIT_SUFFIX) == command.order_id
+
+
+def mean_price(fills: Sequence[OrderFilled]) -> Decimal | None:
+    """Return the size-weighted price of fills; None without any."""
+    size = sum((fill.size for fill in fills), ZERO)
+    return sum((fill.price * fill.size for fill in fills), ZERO) / size if size else None
