@@ -188,6 +188,12 @@ class Sessions:
                 raise NotThere("no-such-session", f"you have no open session {session}")
         self._standings.forget()
 
+    async def revoke_others(self, account: str, session: str) -> None:
+        """End all of an account's sessions but one."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await self.revoke_all(account, "REVOKED", connection, but=session)
+        self._standings.forget()
+
     async def revoke_all(
         self, account: str, why: str, within: asyncpg.Connection, but: str | None = None
     ) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,7 @@ async def served_api(
     dev: bool = False,
     settings: dict[str, Any] | None = None,
     rules: AccessRules = CHEAP,
+    clock: Callable[[], int] = time.time_ns,
 ) -> AsyncIterator[Api]:
     """Serve the API with books at ``dsn``; ``settings`` are fields of ``ApiSettings``."""
     with tempfile.TemporaryDirectory(prefix="api-") as name:
@@ -100,7 +102,7 @@ async def served_api(
         market = Market()
         async with (
             _books(given, options or books_options(), market) as (books, process),
-            open_services(given, dsn, books.bus, rules=rules, dev=dev) as services,
+            open_services(given, dsn, books.bus, rules=rules, clock=clock, dev=dev) as services,
         ):
             app = create_app(services)
             transport = httpx.ASGITransport(app, client=("127.0.0.1", 40_000))
