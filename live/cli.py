@@ -12,6 +12,8 @@ ledger_app = typer.Typer(
 audit_app = typer.Typer(help="Verify the audit log and the other chains.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(audit_app, name="audit")
+operators_app = typer.Typer(help="Make the first operator, and list them.", no_args_is_help=True)
+app.add_typer(operators_app, name="operators")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, not a table.")]
 
@@ -142,3 +144,22 @@ def verify(
     from live.cli_ledger import verify_command
 
     verify_command(head, journal_head, json)
+
+
+@operators_app.command(epilog="Example: hybrid-perps operators add ann@example.org --role super_admin")
+def add(
+    email: Annotated[str, typer.Argument(help="The address of an account that has registered.")],
+    role: Annotated[str, typer.Option(help="Only the first super_admin is made here.")] = "super_admin",
+) -> None:
+    """Make an account the first super admin, who adds the other operators through the API."""
+    from live.cli_operators import add_command
+
+    add_command(email, role)
+
+
+@operators_app.command("list", epilog="Example: hybrid-perps operators list --json")
+def list_operators(json: Json = False) -> None:
+    """List the operators and their roles."""
+    from live.cli_operators import list_command
+
+    list_command(json)

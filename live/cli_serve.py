@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from live.api import logs
 from live.api.app import create_app
+from live.api.chores import chores
 from live.api.services import open_services
 from live.api.settings import ApiSettings
 from live.books.bus import InProcessBus
@@ -106,7 +107,8 @@ async def _serve(
             found.moved = lambda dsn: _move(services.pool, dsn)
             app = create_app(services)
             _say_where(how, settings, found, listening)
-            await serve_app(app, listening, stop, tls, found.books)
+            async with chores(services):
+                await serve_app(app, listening, stop, tls, found.books)
 
 
 async def serve_app(

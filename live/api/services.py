@@ -20,6 +20,9 @@ from live.books.bus import Bus, InProcessBus, open_bus
 from live.identity.identity import Identity, open_identity
 from live.identity.mail import Letter, Mailer, open_mailer
 from live.identity.rules import AccessRules
+from live.operators.office import Office, open_office
+from live.wallets.flow import Withdrawals
+from live.wallets.rules import WithdrawalRules
 from risk.errors import InvalidInput
 
 _CONNECTIONS = 10
@@ -40,6 +43,8 @@ class Services:
     readiness: Readiness
     mailer: Mailer
     identity: Identity
+    withdrawals: Withdrawals
+    office: Office
     dev: bool = False
 
 
@@ -90,6 +95,8 @@ async def open_services(
             Readiness(pool, bus),
             mailer,
             identity,
+            Withdrawals(pool, bus, clock, identity.email_tokens, mailer, WithdrawalRules()),
+            open_office(pool, bus, clock, identity.standings.forget),
             dev,
         )
 

@@ -35,8 +35,8 @@ class AddressBook:
         self._clock = clock
         self._rules = rules
 
-    async def add(self, account: str, chain: str, address: str, label: str) -> BookedAddress:
-        """Take an address in; it can be used after the lock. One that is in already is returned as it is.
+    async def add(self, account: str, chain: str, address: str, label: str) -> tuple[BookedAddress, bool]:
+        """Take an address in, which can be used after the lock; return it and whether it is new.
 
         Raises InvalidInput, and Conflict for an address of ours, one known under another label, or one too many.
         """
@@ -57,7 +57,7 @@ class AddressBook:
                 if (row["chain"], row["address"]) == (chain, address):
                     if row["label"] != label:
                         raise Conflict("address-known", f"{address} is in the book as {row['label']!r}")
-                    return BookedAddress(**row)
+                    return BookedAddress(**row), False
             if len(known) >= self._rules.addresses_most:
                 raise Conflict("too-many-addresses", f"{len(known)} addresses are in the book, no more fit")
             row = await connection.fetchrow(
@@ -65,7 +65,7 @@ class AddressBook:
                 values ($1, $2, $3, $4, $5, $6) returning {_COLUMNS}""",
                 *(account, chain, address, label, now, usable),
             )
-        return BookedAddress(**row)
+        return BookedAddress(**row), True
 
     async def all(self, account: str) -> list[BookedAddress]:
         """Return an account's addresses, oldest first."""

@@ -1,6 +1,6 @@
 """A withdrawal's way from its user's wish to the books' decision: asked for, confirmed, judged, cancelled, expired."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -14,6 +14,7 @@ from live.books.first_answers import first_answer
 from live.identity.email_tokens import EmailTokens, Purpose
 from live.identity.errors import Conflict, NotThere, wrong_token
 from live.identity.guesses import Address
+from live.identity.letters import notice
 from live.identity.mail import Letter, Mailer
 from live.identity.moments import moment
 from live.ledger.inputs import WithdrawalConfirmed, WithdrawalRefused, WithdrawalRequested
@@ -75,29 +76,40 @@ class Withdrawals:
         self._clock = clock
         self._tokens = tokens
         self._mailer = mailer
-        self._rules = rules
+        self.rules = rules
         self.addresses = AddressBook(pool, clock, rules)
 
     # -- the user's part
+
+    async def add_address(self, account: str, chain: str, address: str, label: str) -> BookedAddress:
+        """Take an address into the book, and tell the account's owner by e-mail. Raises as ``AddressBook.add``."""
+        booked, new = await self.addresses.add(account, chain, address, label)
+        email = await self._pool.fetchval("select email from access.accounts where id = $1", account)
+        if new and email is not None:
+            what = (
+                f"The address {booked.address} ({booked.label}) was added for withdrawals on {booked.chain}."
+            )
+            self._mailer.post(notice(email, what))
+        return booked
 
     async def was_asked(self, key: str) -> bool:
         """Tell whether the books have answered a command of that key: then it is asked again, not judged again."""
         return await first_answer(self._pool, key) is not None
 
-    async def request(self, wish: Wish) -> Answer:
-        """Hold the money and mail the token that confirms it; the second factor was checked before.
+    async def request(self, wish: Wish, second_factor: Callable[[], Awaitable[None]]) -> Answer:
+        """Hold the money and mail the token that confirms it.
 
-        The same ``key`` gets the first answer. Raises InvalidInput for an amount outside the limits, NotThere
+        ``second_factor`` raises unless its user gave one; it is asked last, and once: a code is used up by it. The
+        same ``key`` gets the first answer without. Raises InvalidInput for an amount outside the limits, NotThere
         for an unknown address, and Conflict for a locked one or an account without an e-mail address.
         """
         address = await self.addresses.find(wish.account, wish.address_id)
-        repeated = await self.was_asked(wish.key)
-        if repeated:
-            rule = self._rules.asset(address.chain, wish.asset)
-        else:
-            rule = self._rules.check_amount(address.chain, wish.asset, wish.amount)
-            await self.addresses.check_usable(wish.account, wish.address_id)
+        rule = self.rules.asset(address.chain, wish.asset)
         email = await self._email(wish.account)
+        if not await self.was_asked(wish.key):
+            self.rules.check_amount(address.chain, wish.asset, wish.amount)
+            await self.addresses.check_usable(wish.account, wish.address_id)
+            await second_factor()
         asked = WithdrawalRequested(
             0, "", wish.account, wish.amount, address.chain, wish.asset, address.address, rule.fee
         )
@@ -144,7 +156,7 @@ class Withdrawals:
 
     async def expire(self) -> int:
         """Refuse the withdrawals that were not confirmed in time; return how many."""
-        latest = moment(self._clock() - self._rules.confirm_within_ns)
+        latest = moment(self._clock() - self.rules.confirm_within_ns)
         rows = await self._pool.fetch(
             "select id from withdrawals where status = 'UNCONFIRMED' and created_at <= $1", latest
         )
@@ -156,9 +168,9 @@ class Withdrawals:
     # -- inside
 
     async def _judge(self, connection: asyncpg.Connection, withdrawal_id: str) -> Answer:
-        window = timedelta(microseconds=self._rules.same_address_window_ns // 1000)
+        window = timedelta(microseconds=self.rules.same_address_window_ns // 1000)
         row = await connection.fetchrow(_FACTS, withdrawal_id, window)
-        verdict = judge(Facts(**row), self._rules)
+        verdict = judge(Facts(**row), self.rules)
         asked = WithdrawalConfirmed(
             0, withdrawal_id, verdict.tier, tuple(verdict.approvals_needed), tuple(verdict.reasons)
         )
@@ -169,7 +181,7 @@ class Withdrawals:
         """Keep how it came to be asked for; a log-in counts as unusual for as long as addresses are locked."""
         now = self._clock()
         unusual = await self._pool.fetchval(
-            _UNUSUAL, wish.account, wish.credential, moment(now - self._rules.address_lock_ns)
+            _UNUSUAL, wish.account, wish.credential, moment(now - self.rules.address_lock_ns)
         )
         await self._pool.execute(
             """insert into access.withdrawal_requests
@@ -182,7 +194,7 @@ class Withdrawals:
         """Mail the token, once."""
         if await self._pool.fetchval(_MAILED, withdrawal_id) is not None:
             return
-        lasts_s = self._rules.confirm_within_ns // SECOND_NS
+        lasts_s = self.rules.confirm_within_ns // SECOND_NS
         token = await self._tokens.issue(Purpose.WITHDRAWAL, email, wish.account, withdrawal_id, lasts_s)
         self._mailer.post(to_confirm(email, withdrawal_id, wish, address, token))
         await self._pool.execute(
