@@ -13,7 +13,7 @@ class Metrics:
     """Hold the measures of one application."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which nobody reads
+        disable_created_metrics()  # a series more for each, which nobody reads
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "hybrid_perps_requests",

@@ -1,6 +1,7 @@
 """The whole API on real books, for tests: in this process, with a market that only the test moves."""
 
 import asyncio
+import base64
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -29,6 +30,7 @@ from tests.live.books import DEPTH, RecordingPort, books_options
 from tests.risk.book_builder import MARKS, D
 
 BASE_URL = "http://api.test"
+MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
 CHEAP = AccessRules(argon2_memory_kib=64, argon2_passes=1)
 
 
@@ -98,7 +100,8 @@ async def served_api(
     with tempfile.TemporaryDirectory(prefix="api-") as name:
         home = Path(name)
         given = read_settings(ApiSettings).model_copy(update={"database_url": dsn, "bus_url": None})
-        given = ApiSettings(**{**given.model_dump(), "hybrid_perps_home": home, **(settings or {})})
+        here = {"hybrid_perps_home": home, "hybrid_perps_secret": MASTER_KEY}
+        given = ApiSettings(**{**given.model_dump(), **here, **(settings or {})})
         market = Market()
         async with (
             _books(given, options or books_options(), market) as (books, process),

@@ -1,0 +1,56 @@
+"""Test funds, where ``serve --dev`` gives them away; these routes do not exist otherwise."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from live.api.auth import needs
+from live.api.idempotency import IdempotencyKey, command_key
+from live.api.problems import Problem, check_done, documented
+from live.api.services import Using
+from live.books.commands import Command
+from live.identity.principal import Principal, Scope
+from live.ledger.inputs import DepositArrived
+
+DEV_ONLY = True
+CHAIN = "TEST"  # no chain has this name: such a deposit is told from real ones for ever
+LARGEST = Decimal(100_000)
+A_DAY = 10
+_DAY_S = 86_400
+
+router = APIRouter(prefix="/dev", tags=["dev"])
+
+
+class TestFunds(BaseModel):
+    """Ask for test funds."""
+
+    amount: Decimal = Field(
+        gt=0, le=LARGEST, decimal_places=6, description="USDC that nobody owns.", examples=["10000"]
+    )
+
+
+class Given(BaseModel):
+    """Say what was given."""
+
+    amount: str = Field(examples=["10000"])
+    asset: str = Field(examples=["USDC"])
+    chain: str = Field(examples=[CHAIN])
+    deposit_id: str
+
+
+@router.post("/faucet", summary="Get test funds", responses=documented(401, 403, 409, 504))
+async def faucet(
+    asked: TestFunds, key: IdempotencyKey, using: Using, principal: Annotated[Principal, needs(Scope.TRADE)]
+) -> Given:
+    """Credit a deposit on the chain TEST, at most ten a day."""
+    user = principal.user
+    if await using.shared.count(f"faucet:{user}", _DAY_S) > A_DAY:
+        raise Problem(
+            429, "too-many-requests", f"at most {A_DAY} times a day", headers={"Retry-After": "3600"}
+        )
+    name = command_key(user, f"faucet:{key}")
+    deposit = DepositArrived(0, name, user, asked.amount, CHAIN, "USDC", name, 0)
+    check_done(await using.bus.submit(Command(name, deposit)))
+    return Given(amount=str(asked.amount), asset="USDC", chain=CHAIN, deposit_id=name)
