@@ -15,7 +15,36 @@ settings.load_profile("ci")
 
 # Tests of these folders work in threads of their own, where garbage may be collected.
 THREADED = ("live", "faults", "load")
+# Files of ten seconds and more, the longest first. Begun last, one of them would keep a worker while others idle.
+LONG = (
+    "notebooks/test_notebooks.py",
+    "tuning/test_same_everywhere.py",
+    "live/test_checks.py",
+    "tuning/test_resume.py",
+    "faults/test_database_faults.py",
+    "faults/test_kills.py",
+    "tuning/test_tune_cli.py",
+    "tuning/test_ray_pool.py",
+    "tuning/test_pool.py",
+    "tuning/test_checks.py",
+    "faults/test_processes.py",
+    "live/test_postgres.py",
+    "live/test_books_server.py",
+    "live/test_bus.py",
+    "backtest/test_flow_window.py",
+    "load/test_load.py",
+    "live/test_books_machine.py",
+    "risk/test_book_machine.py",
+    "faults/test_full_disk.py",
+    "live/test_failover.py",
+)
 NO_HISTORY = "no real history: shared/data is not beside the project and HYBRID_PERPS_DATA is not set"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of long files first; the order within a file stays."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
 
 
 @pytest.fixture(scope="session")
