@@ -126,8 +126,8 @@ class TradingProjection:
             change.status = "RESTING"
 
     def refused(self, event: OrderRefused) -> None:
-        """Note that an order, or its rest, was refused."""
-        change = self._change(event.order_id)
+        """Note that an order, or its rest, was refused; what else is has no symbol, and may be a stranger's."""
+        change = self._change(event.order_id) if event.symbol else None
         if change is not None:
             change.reason = f"{event.code}: {event.detail}"
             change.refused = True

@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from live.api.reads.forms import Form
+from live.ledger.rows import APPENDED
 
 MOST = 500
+LARGEST_ID = 2**63 - 1
 _EXPORTED_AT_ONCE = 1_000
+_READ_AT_ONCE = 500
 Item = dict[str, Any]
 
 
@@ -51,8 +54,7 @@ class Listing:
         self._written = tuple(column.form.python for column in columns)
         self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*(column.column for column in columns))
         values = ", ".join(column.form.sql.format(column.column) for column in columns)
-        self._select = f"select {key}, {values} from {table} where user_id = $1"
-        self._since = f"select {changed}, {values} from {table} where user_id = $1 and {changed} > $2"
+        self._select = f"select {changed}, {key}, {values} from {table} where user_id = $1"
 
     async def page(
         self,
@@ -73,7 +75,7 @@ class Listing:
         rows = await pool.fetch(text, *values, limit + 1)
         more = len(rows) > limit
         items = [self._item(row) for row in rows[:limit]]
-        return Page(items, rows[limit - 1][0] if more else None)
+        return Page(items, rows[limit - 1][1] if more else None)
 
     async def all(
         self, pool: asyncpg.Pool, user: str, conditions: Sequence[Condition] = ()
@@ -96,8 +98,26 @@ class Listing:
         self, connection: asyncpg.Connection, user: str, seq: int, limit: int
     ) -> list[tuple[int, Item]]:
         """Return the rows of ``user`` that inputs after ``seq`` wrote, each with its input; at most ``limit``."""
-        rows = await connection.fetch(f"{self._since} order by {self.changed} limit $3", user, seq, limit)
-        return [(row[0], self._item(row)) for row in rows]
+        if self.row not in APPENDED:
+            rows = await connection.fetch(
+                f"{self._select} and {self.changed} > $2 limit $3", user, seq, limit
+            )
+            return [(row[0], self._item(row)) for row in rows]
+        found: list[tuple[int, Item]] = []
+        key = LARGEST_ID
+        while len(found) < limit:  # from the newest back: the index knows keys, not inputs
+            rows = await connection.fetch(
+                f"{self._select} and {self.key} < $2 order by {self.key} desc limit $3",
+                user,
+                key,
+                _READ_AT_ONCE,
+            )
+            newer = [row for row in rows if row[0] > seq]
+            found += [(row[0], self._item(row)) for row in newer]
+            if len(newer) < _READ_AT_ONCE:
+                break
+            key = rows[-1][1]
+        return found[:limit][::-1]
 
     def item(self, row: Any) -> Item:
         """Return what a page has for a row, from the row as the books wrote it."""
@@ -107,4 +127,4 @@ class Listing:
         }
 
     def _item(self, row: asyncpg.Record) -> Item:
-        return dict(zip(self.names, row[1:], strict=True))
+        return dict(zip(self.names, row[2:], strict=True))
