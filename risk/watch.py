@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from risk.errors import InvalidInput
 from risk.inputs import MarketUpdated
@@ -246,6 +246,19 @@ class MarketWatch:
             market.dirty = False
         self._dirty = [market for market in self._dirty if market.dirty]
         return MarketUpdated(ts, tuple(market.view() for market in ready))
+
+    def unflushed(self, symbols: Container[str] | None = None) -> tuple[SymbolView, ...]:
+        """Give the views that the next flush would, of those ``symbols`` or of all; nothing counts as flushed."""
+        return tuple(
+            market.view()
+            for market in sorted(self._dirty, key=lambda market: market.spec.symbol)
+            if market.mark_seq and market.bids and (symbols is None or market.spec.symbol in symbols)
+        )
+
+    def view(self, symbol: str) -> SymbolView | None:
+        """Give a symbol's market, None before it has both a quote and a mark; raises InvalidInput."""
+        market = self._market(symbol)
+        return market.view() if market.mark_seq and market.bids else None
 
     def _market(self, symbol: str) -> _Market:
         market = self._markets.get(symbol)

@@ -1,12 +1,13 @@
 """The bus: how a command comes to the books and its answer back, the same wherever the books run."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from live.books.commands import Answer, Command, NotAnswered
 from live.books.process import BooksProcess
+from live.books.queries import Query
 from live.settings import LiveSettings
 from risk.errors import InvalidInput
 
@@ -21,6 +22,12 @@ class Bus(Protocol):
 
         Raises Overloaded where it was not taken, KeyReused, or NotAnswered when its outcome is not known: then
         ask again with the same key. A command that nobody waits for any more may be dropped.
+        """
+
+    async def ask[V](self, query: Query[V]) -> V:
+        """Return a view of the books; nothing is done or kept.
+
+        Raises InvalidInput for a user or a symbol that is not there, Overloaded, or NotAnswered: then ask again.
         """
 
 
@@ -53,6 +60,13 @@ class InProcessBus:
 
     async def submit(self, command: Command, within_s: float | None = None) -> Answer:
         """Have a command carried out; ``within_s`` is for one that has been on its way already."""
+        return await self._of_books(lambda process: process.submit(command), within_s)
+
+    async def ask[V](self, query: Query[V], within_s: float | None = None) -> V:
+        """Return a view of the books; ``within_s`` is for a query that has been on its way already."""
+        return await self._of_books(lambda process: process.ask(query), within_s)
+
+    async def _of_books[R](self, asking: Callable[[BooksProcess], Awaitable[R]], within_s: float | None) -> R:
         patience_s = self._patience_s if within_s is None else within_s
         try:
             async with asyncio.timeout(patience_s):
@@ -62,7 +76,7 @@ class InProcessBus:
                     if process is None:
                         raise NotAnswered("the books have stopped; ask again with the same key")
                     try:
-                        return await process.submit(command)
+                        return await asking(process)
                     except NotAnswered:
                         if self._process is process:
                             self.shut()

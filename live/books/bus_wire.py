@@ -12,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from live.books.commands import Answer, Asked, Command, KeyReused, NotAnswered, Overloaded
+from live.books.queries import QUERIES, VIEWS, Query, View
 from live.ledger.codec import decode, encode
 from live.settings import without_password
 from risk.errors import HybridPerpsError, InvalidInput
@@ -27,12 +28,17 @@ LOST = (redis.RedisError, OSError)  # what a Redis that restarts, fails over or 
 _SOCKET_S = 5.0  # more than BLOCK_MS
 _KINDS = frozenset(kind.__name__ for kind in get_args(Asked))
 _ERRORS: dict[str, type[HybridPerpsError]] = {
-    kind.__name__: kind for kind in (KeyReused, NotAnswered, Overloaded)
+    kind.__name__: kind for kind in (InvalidInput, KeyReused, NotAnswered, Overloaded)
 }
+
+Outcome = Answer | View | HybridPerpsError
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """Carry a command; ``number`` is the client's own, and after ``patience_ms`` it waits no more."""
+    """Carry a command, or a query, which has no key.
+
+    ``number`` is the client's own, and after ``patience_ms`` it waits no more.
+    """
 
     client: str
     number: int
@@ -40,6 +46,17 @@ class Envelope(msgspec.Struct, frozen=True):
     key: str
     kind: str
     body: msgspec.Raw
+
+    def query(self) -> Query[View] | None:
+        """Read a query, if it is one; raises InvalidInput for one with a wrong shape."""
+        kind = QUERIES.get(self.kind)
+        if kind is None:
+            return None
+        try:
+            found: Query[View] = msgspec.json.decode(self.body, type=kind)
+        except msgspec.MsgspecError as error:
+            raise InvalidInput(f"a query could not be read: {error}") from None
+        return found
 
     def command(self) -> Command:
         """Read the command; raises InvalidInput for one that nobody may send, or with a wrong shape."""
@@ -50,22 +67,28 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Carry an answer to the command of that number, or the error it raised."""
+    """Carry an answer to the command of that number, the view asked for, or the error it raised."""
 
     number: int
     answer: Answer | None = None
     error: str = ""
     detail: str = ""
+    view: msgspec.Raw = msgspec.Raw()
 
     @classmethod
-    def of(cls, number: int, outcome: Answer | HybridPerpsError) -> "Reply":
-        """Take what ``submit`` returned or raised."""
+    def of(cls, number: int, outcome: Outcome) -> "Reply":
+        """Take what ``submit`` or ``ask`` returned or raised."""
         if isinstance(outcome, Answer):
             return cls(number, outcome)
+        if isinstance(outcome, View):
+            return cls(number, view=msgspec.Raw(msgspec.json.encode(outcome)))
         return cls(number, None, type(outcome).__name__, str(outcome))
 
-    def outcome(self) -> Answer | HybridPerpsError:
-        """Return what ``submit`` is to return or raise."""
+    def outcome(self, asked: "Command | Query[View]") -> Outcome:
+        """Return what ``submit`` or ``ask`` is to return or raise."""
+        kind = VIEWS.get(type(asked))
+        if kind is not None and self.view:
+            return msgspec.json.decode(self.view, type=kind)
         if self.answer is not None:
             return self.answer
         return _ERRORS.get(self.error, NotAnswered)(self.detail)
@@ -75,8 +98,12 @@ _replies = msgspec.json.Decoder(list[Reply])
 _envelope = msgspec.json.Decoder(Envelope)
 
 
-def write_command(client: str, number: int, patience_s: float, command: Command) -> bytes:
-    """Return a command as JSON."""
+def write_command(client: str, number: int, patience_s: float, command: "Command | Query[View]") -> bytes:
+    """Return a command or a query as JSON."""
+    if not isinstance(command, Command):
+        query = msgspec.Raw(msgspec.json.encode(command))
+        kind = type(command).__name__
+        return msgspec.json.encode(Envelope(client, number, int(patience_s * 1000), "", kind, query))
     body = msgspec.Raw(encode(command.asked).encode())
     kind = type(command.asked).__name__
     return msgspec.json.encode(Envelope(client, number, int(patience_s * 1000), command.key, kind, body))

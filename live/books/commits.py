@@ -61,6 +61,7 @@ class Commits:
         self._snapshot_seq = machine.seq
         self._months_until = 0
         self._next = self._nothing()
+        self._on_its_way: Following | None = None
         self._work = asyncio.Event()
         self._stopping = False
 
@@ -70,6 +71,17 @@ class Commits:
     def committed(self) -> "asyncio.Future[None]":
         """Return what is done with the commit of the input in hand."""
         return self._next.committed
+
+    async def caught_up(self) -> bool:
+        """Wait until all that was handled is committed; return False where that did not come."""
+        if self._machine.batch.size:
+            awaited = self._next.committed
+        elif self._on_its_way is not None:
+            awaited = self._on_its_way.committed
+        else:
+            return True
+        await asyncio.wait({awaited})  # which leaves it alone when whoever waits gives up
+        return not awaited.cancelled()
 
     def answer(self, answered: "asyncio.Future[Answer]", answer: Answer) -> None:
         """Answer once the input in hand is committed."""
@@ -112,7 +124,7 @@ class Commits:
         if not machine.batch.size:
             return
         batch, after = machine.take_batch(), self._next
-        self._next = self._nothing()
+        self._next, self._on_its_way = self._nothing(), after
         wrong = self.reconciler.committing(batch)
         self.room.set()
         seq, link, now = machine.seq, machine.link, machine.now
@@ -128,6 +140,7 @@ class Commits:
             self._next.answers += after.answers  # to be told that nobody knows
             after.committed.cancel()
             raise
+        self._on_its_way = None
         self._let_out(after)
         if snapshot is not None:
             await self._store(snapshot)

@@ -3,6 +3,7 @@
 import asyncio
 from copy import replace
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -12,13 +13,16 @@ from live.books.clock import Clock
 from live.books.commands import Answer, Command, NotAnswered, Overloaded, answer_to, invalid, named
 from live.books.commits import Commits
 from live.books.known_answers import Asked, KnownAnswers, Stored, settle
+from live.books.queries import Query
+from live.books.views import Seen, view
 from live.books.writable import check_values, check_writable
-from live.ledger.inputs import CommandInvalid, LedgerInput, WithdrawalRequested
-from live.ledger.machine import Machine
+from live.ledger.inputs import CommandInvalid, LedgerInput
+from live.ledger.machine import HalfTaken, Machine
+from live.ledger.naming import NAMED, name_of
 from live.ledger.rows import IdempotencyRow, Moment, VenueOrderRow
 from live.ledger.writer import Writer
 from risk.errors import InvalidInput
-from risk.inputs import ConfigChanged, HlAccount, OrderSubmitted
+from risk.inputs import ConfigChanged, FundingPublished, HlAccount
 from risk.watch import MarketWatch
 from strategies.driver import CoreDriver, VenuePort
 
@@ -73,6 +77,7 @@ class BooksProcess:
         self._answers = KnownAnswers(reader, limits.remembered, limits.patience_s)
         self._queue: asyncio.Queue[Asked] = asyncio.Queue(limits.queue)
         self._in_hand: list[Asked] = []
+        self._rates: dict[str, Decimal] = {}  # of the last funding
         self._stopped = False
         self.epoch = writer.epoch
         self.ended = asyncio.Event()  # set by whoever runs it
@@ -98,6 +103,22 @@ class BooksProcess:
             raise Overloaded(f"{self._queue.maxsize} commands wait already; try again later") from None
         return await asked.answered
 
+    async def ask[V](self, query: Query[V]) -> V:
+        """Return a view of the books as they stand, once all it follows from is committed.
+
+        Raises InvalidInput for a user or a symbol that is not there, and NotAnswered when the books end first.
+        """
+        if self._stopped:
+            raise NotAnswered("the books have stopped; ask again")
+        try:
+            self.machine.must_be_whole()
+        except HalfTaken as error:
+            raise NotAnswered(str(error)) from None
+        found = view(query, Seen(self.machine, self._watch, self._now(), self._rates))
+        if not await self._commits.caught_up():
+            raise NotAnswered("the books stopped; ask again")
+        return found  # type: ignore[return-value]
+
     def tell(self, given: LedgerInput) -> None:
         """Take an input that nobody waits for: what a venue, the feed or the books' own checks say.
 
@@ -109,6 +130,8 @@ class BooksProcess:
         stamped = self._stamped(given)
         self.machine.check(stamped)
         self._driver.command(stamped)
+        if isinstance(given, FundingPublished):
+            self._rates[given.symbol] = given.rate
         self._commits.woken()
 
     def quote(self, symbol: str, bid: float, ask: float, bid_size: float, ask_size: float) -> None:
@@ -191,13 +214,10 @@ class BooksProcess:
         return answer
 
     def _named(self, asked: commands.Asked) -> Any:
-        """Set the time of a command, and the id of an order or a withdrawal that has none."""
-        if isinstance(asked, OrderSubmitted):
-            name = asked.order_id or self.machine.next_id(OrderSubmitted)
-        elif isinstance(asked, WithdrawalRequested):
-            name = asked.withdrawal_id or self.machine.next_id(WithdrawalRequested)
-        else:
-            name = ""
+        """Set the time of a command, and the id of what has one and came without."""
+        name = ""
+        if isinstance(asked, NAMED):
+            name = name_of(asked) or self.machine.next_id(type(asked))
         return named(asked, self._now(), name)
 
     def _stamped(self, given: LedgerInput) -> Any:

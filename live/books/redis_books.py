@@ -25,6 +25,7 @@ from live.books.bus_wire import (
     REPLIES_FIELD,
     REPLIES_KEPT_S,
     Envelope,
+    Outcome,
     Reply,
     connect,
     reach,
@@ -32,7 +33,7 @@ from live.books.bus_wire import (
     replies_to,
     write_replies,
 )
-from live.books.commands import Answer, NotAnswered, invalid
+from live.books.commands import NotAnswered, invalid
 from risk.errors import HybridPerpsError, InvalidInput
 
 _READ_AT_ONCE = 256
@@ -155,13 +156,19 @@ class RedisBooks:
             self._done.append((entry, envelope.client, reply))
         self._wake.set()
 
-    async def _outcome(self, entry: bytes, envelope: Envelope) -> Answer | HybridPerpsError:
+    async def _outcome(self, entry: bytes, envelope: Envelope) -> Outcome:
         """Ask the books, but nothing that nobody waits for any more: the market may have moved since."""
         sent_ms = int(entry.partition(b"-")[0])
         now_ms = self._clock_ms + time.monotonic_ns() // 1_000_000
         left_ms = sent_ms + envelope.patience_ms - now_ms
         if left_ms <= 0:
             return NotAnswered("the command came too late; ask again with the same key")
+        try:
+            query = envelope.query()
+            if query is not None:
+                return await self._books.ask(query, left_ms / 1000)
+        except HybridPerpsError as error:
+            return error
         try:
             command = envelope.command()
         except InvalidInput as error:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import redis.asyncio as redis
 import stamina
@@ -25,6 +25,8 @@ from live.books.bus_wire import (
     write_command,
 )
 from live.books.commands import Answer, Command, NotAnswered, Overloaded
+from live.books.known_answers import settle
+from live.books.queries import Query, View
 
 _SENT_AT_ONCE = 256
 _READ_AT_ONCE = 64
@@ -56,9 +58,9 @@ class BusLimits:
 class _Asked:
     """Remember a command until it is answered."""
 
-    command: Command
+    command: Command | Query[View]
     until: float  # by the loop's clock
-    answered: "asyncio.Future[Answer]"
+    answered: "asyncio.Future[Any]"
     maybe_sent: bool = False
 
 
@@ -81,6 +83,13 @@ class RedisBus:
 
     async def submit(self, command: Command) -> Answer:
         """Have a command carried out by the books, wherever they run."""
+        return cast("Answer", await self._carry(command))
+
+    async def ask[V](self, query: Query[V]) -> V:
+        """Return a view of the books, wherever they run."""
+        return cast("V", await self._carry(cast("Query[View]", query)))
+
+    async def _carry(self, command: Command | Query[View]) -> object:
         if self._closed:
             raise NotAnswered("the bus is closed; ask again with the same key")
         if len(self._asked) >= self._limits.of_client:
@@ -115,7 +124,7 @@ class RedisBus:
         finally:
             self._closed = True
             for asked in self._asked.values():
-                _set(asked, NotAnswered("the bus was closed; ask again with the same key"))
+                settle(asked.answered, NotAnswered("the bus was closed; ask again with the same key"))
 
     async def _reach_again(self) -> None:
         """Wait for a Redis that can be written to, then have all that is unanswered sent."""
@@ -154,7 +163,10 @@ class RedisBus:
             asked.maybe_sent = True
         for asked in sending[taken:]:
             if not asked.maybe_sent:  # else an earlier sending of it may wait there, or be done
-                _set(asked, Overloaded(f"{self._limits.waiting} commands wait already; try again later"))
+                settle(
+                    asked.answered,
+                    Overloaded(f"{self._limits.waiting} commands wait already; try again later"),
+                )
 
     async def _receive(self) -> None:
         last: bytes = b"0"
@@ -166,16 +178,7 @@ class RedisBus:
                     for reply in read_replies(fields[REPLIES_FIELD]):
                         asked = self._asked.get(reply.number)
                         if asked is not None:
-                            _set(asked, reply.outcome())
-
-
-def _set(asked: _Asked, outcome: Answer | Exception) -> None:
-    if asked.answered.done():
-        return
-    if isinstance(outcome, Answer):
-        asked.answered.set_result(outcome)
-    else:
-        asked.answered.set_exception(outcome)
+                            settle(asked.answered, reply.outcome(asked.command))
 
 
 @asynccontextmanager

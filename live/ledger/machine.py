@@ -151,7 +151,7 @@ class Machine:
         Raises InvalidInput, after which the books stand as before, and HalfTaken once anything else was raised.
         Whoever gathers ``quiet`` for an input calls ``check`` first: what is refused there must not cost a tick.
         """
-        self._must_be_whole()
+        self.must_be_whole()
         self.check(given)
         began = self._clock()
         for_book = book_input(given)
@@ -171,7 +171,8 @@ class Machine:
         self._in_hand = None
         return events
 
-    def _must_be_whole(self) -> None:
+    def must_be_whole(self) -> None:
+        """Raise HalfTaken once taking an input was broken off."""
         if self._in_hand is not None:
             kind = type(self._in_hand).__name__
             raise HalfTaken(
@@ -237,7 +238,7 @@ class Machine:
 
     def take_batch(self) -> Batch:
         """Return the rows since the last call, with the audit row over their routing decisions; or raise HalfTaken."""
-        self._must_be_whole()
+        self.must_be_whole()
         batch, self.batch = self.batch, Batch()
         records: list[RoutingRecordRow] = batch.appended[RoutingRecordRow]
         if records:
