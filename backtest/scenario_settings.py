@@ -180,9 +180,7 @@ class RiskSection(Section):
 
     def config(self) -> RiskConfig:
         """Return the settings as the core takes them."""
-        values: dict[str, Any] = {
-            field.name: getattr(self, _plain_name(field.name)) for field in fields(RiskConfig)
-        }
+        values: dict[str, Any] = {name: getattr(self, _plain_name(name)) for name in _SIMULATED}
         values["hedge_tiers"] = tuple(HedgeTier(tier.lower, tier.ratio) for tier in self.hedge_tiers)
         values["hedge_leverage"] = tuple(
             LeverageStep(step.upto, step.leverage) for step in self.hedge_leverage
@@ -202,7 +200,9 @@ def _default(name: str, value: Any) -> Any:
     return value
 
 
-DEFAULTS = {_plain_name(f.name): _default(f.name, getattr(RiskConfig(), f.name)) for f in fields(RiskConfig)}
+_LIVE_ONLY = {"hot_wallet_floor"}  # no chain is simulated
+_SIMULATED = [field.name for field in fields(RiskConfig) if field.name not in _LIVE_ONLY]
+DEFAULTS = {_plain_name(name): _default(name, getattr(RiskConfig(), name)) for name in _SIMULATED}
 
 # (a, b): a must not be above b.
 _ORDERED = (
