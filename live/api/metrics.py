@@ -30,7 +30,7 @@ class Metrics:
         )
         self._commands = Counter(
             "hybrid_perps_commands",
-            "Commands to the books, by outcome.",
+            "Commands and queries to the books, by outcome.",
             ("kind", "outcome"),
             registry=self._registry,
         )

@@ -9,6 +9,7 @@ import structlog
 from pydantic import BaseModel, Field
 
 from live.books.bus import Bus
+from live.books.queries import HouseQuery
 from live.ledger.migrate import latest_revision
 
 _PATIENCE_S = 2.0
@@ -58,4 +59,6 @@ class Readiness:
         return "" if found == self._head else f"its tables are at revision {found}, not {self._head}"
 
     async def _books(self) -> str:
+        """Ask the books where the house stands; halted ones are well: they still tell what they know."""
+        await self._bus.ask(HouseQuery())
         return ""

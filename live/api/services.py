@@ -11,6 +11,7 @@ import asyncpg
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from live.api.metered_bus import MeteredBus
 from live.api.metrics import Metrics
 from live.api.rates import Rates
 from live.api.readiness import Readiness
@@ -67,7 +68,8 @@ async def open_services(
     async with AsyncExitStack() as stack:
         pool = await _open_pool(dsn)
         stack.push_async_callback(_close_pool, pool)
-        bus = await stack.enter_async_context(open_bus(settings, here))
+        metrics = Metrics()
+        bus = MeteredBus(await stack.enter_async_context(open_bus(settings, here)), metrics)
         shared = await stack.enter_async_context(open_shared_state(settings.bus_url))
         mailer = await stack.enter_async_context(
             open_mailer(settings.smtp_url, settings.mail_from, settings.hybrid_perps_home / "outbox", told)
@@ -91,7 +93,7 @@ async def open_services(
             clock,
             shared,
             Rates(settings, shared),
-            Metrics(),
+            metrics,
             Readiness(pool, bus),
             mailer,
             identity,

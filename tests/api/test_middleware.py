@@ -254,6 +254,12 @@ def test_measures_are_for_those_who_may_read_them(database: str) -> None:
             text = (await api.client.get("/metrics")).text
             assert 'hybrid_perps_requests_total{method="POST",route="/echo/{token}",status="200"} 1.0' in text
             assert 'hybrid_perps_request_seconds_count{method="POST",route="/echo/{token}"} 1.0' in text
+            await api.user("ann")
+            await api.client.get("/ready")
+            text = (await api.client.get("/metrics")).text
+            assert 'hybrid_perps_commands_total{kind="DepositArrived",outcome="DONE"} 1.0' in text
+            assert 'hybrid_perps_command_seconds_count{kind="HouseQuery"} 1.0' in text
+            assert "hybrid_perps_books_waiting 0.0" in text
             hidden = await api.client.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"})
             assert hidden.status_code == 404
         async with served_api(database, settings={"metrics_from": "10.0.0.0/8"}) as api:
