@@ -69,6 +69,8 @@ def serve_command(how: Serving) -> None:
     if how.dev and settings.bus_url is not None:
         raise InvalidInput("--dev runs books of its own: unset BUS_URL, or serve without --dev")
     listening = _listen(how.host, how.port)
+    if "public_url" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"public_url": _address(how, listening)})
     logs.configure(how.log_level)
     logging.getLogger("stamina").setLevel(logging.ERROR)  # it tells of every attempt; we tell of the loss
     with listening, asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -241,9 +243,13 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _say_where(how: Serving, settings: ApiSettings, found: _Beside, listening: socket.socket) -> None:
+def _address(how: Serving, listening: socket.socket) -> str:
     host = f"[{how.host}]" if ":" in how.host else how.host
-    address = f"{'http' if how.tls_cert is None else 'https'}://{host}:{listening.getsockname()[1]}"
+    return f"{'http' if how.tls_cert is None else 'https'}://{host}:{listening.getsockname()[1]}"
+
+
+def _say_where(how: Serving, settings: ApiSettings, found: _Beside, listening: socket.socket) -> None:
+    address = _address(how, listening)
     say(f"serving   {address}")
     say(f"docs      {address}/docs")
     say(f"database  {without_password(found.dsn)}")
