@@ -22,7 +22,9 @@ def test_an_empty_scenario_is_the_rulebook() -> None:
 
 
 def test_every_setting_of_the_rulebook_has_its_key() -> None:
-    assert list(RiskSection.model_fields) == [field.name.removesuffix("_ns") for field in fields(RiskConfig) if field.name != "hot_wallet_floor"]
+    assert list(RiskSection.model_fields) == [
+        field.name.removesuffix("_ns") for field in fields(RiskConfig) if field.name != "hot_wallet_floor"
+    ]
     assert list(RoutingRow.model_fields) == [field.name for field in fields(RoutingConfig)]
 
 

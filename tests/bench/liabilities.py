@@ -67,7 +67,7 @@ def hash_all(leaves: list[Leaf]) -> bytes:
 def in_database(connection: psycopg.Connection[Any], users: int) -> list[Row]:
     """Publish all wallets and load the tree again."""
     connection.execute(
-        "insert into wallets select 'user-' || i, i, i, 0, i, 0, 0, 0 from generate_series(1, %s) as i",
+        "insert into wallets select 'user-' || i, i, i, 0, i, 0, 0, 0, 0 from generate_series(1, %s) as i",
         (users,),
     )
     published, _ = timed("publish", users, lambda: publish(connection))

@@ -416,10 +416,10 @@ def test_a_forged_batch_is_named(tamper: Tamper, detail: str) -> None:
     ],
 )
 def test_a_root_that_differs_from_the_audit_log_is_named(tamper: Tamper, sql: str, row: str) -> None:
-    connection = tamper("delete from wallets; insert into wallets values ('ann', 1, 1, 0, 1, 0, 0, 0)")
+    connection = tamper("delete from wallets; insert into wallets values ('ann', 1, 1, 0, 1, 0, 0, 0, 0)")
     publish(connection)
     connection.execute(
-        "insert into wallets values ('bob', -1, -1, 0, -1, 0, 0, 0), ('cat', 2, 2, 0, 2, 0, 0, 0)"
+        "insert into wallets values ('bob', -1, -1, 0, -1, 0, 0, 0, 0), ('cat', 2, 2, 0, 2, 0, 0, 0, 0)"
     )
     publish(connection)
     report = check(connection)

@@ -49,7 +49,7 @@ def connection(dsn: str) -> Iterator[Connection]:
 def set_wallet(connection: Connection, user: str, cash: Any, pending: Any = 0, isolated: Any = 0) -> None:
     total = Decimal(cash) + Decimal(isolated)
     connection.execute(
-        "insert into wallets values (%s, %s, %s, 0, %s, 0, %s, %s) on conflict (user_id) do update set"
+        "insert into wallets values (%s, %s, %s, 0, %s, 0, %s, %s, 0) on conflict (user_id) do update set"
         " total_balance = excluded.total_balance, available_balance = excluded.available_balance,"
         " cash = excluded.cash, isolated_margin = excluded.isolated_margin,"
         " withdrawals_pending = excluded.withdrawals_pending",
