@@ -33,7 +33,7 @@ class Account:
 class Accounts:
     """Find and make accounts."""
 
-    def __init__(self, pool: asyncpg.Pool, bus: Bus | None, clock: Callable[[], int]) -> None:
+    def __init__(self, pool: asyncpg.Pool, bus: Bus, clock: Callable[[], int]) -> None:
         self._pool = pool
         self._bus = bus
         self._clock = clock
@@ -81,7 +81,7 @@ class Accounts:
         if account.in_books:
             return
         known = await self._pool.fetchval("select true from users where id = $1", account.id)
-        if not known and self._bus is not None:
+        if not known:
             asked = UserRegistered(0, account.id, account.email, account.wallet_address)
             answer = await self._bus.submit(Command(f"register:{account.id}", asked))
             if answer.status != "DONE":

@@ -133,7 +133,7 @@ class Sessions:
                 self._keyring.signing,
                 [_ALGORITHM],
                 issuer=_ISSUER,
-                options={"require": ["sub", "sid", "exp", "iat"], "verify_exp": False, "verify_iat": False},
+                options={"require": ["sub", "sid", "exp", "iat", "iss", "2fa"], "verify_exp": False, "verify_iat": False},
             )
             fields = _fields(claims)
         except (jwt.InvalidTokenError, TypeError, ValueError):

@@ -7,7 +7,6 @@ path with its query as sent, and the body's SHA-256 in hex, with a line feed bet
 import hashlib
 import hmac
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,11 +22,12 @@ from live.identity.moments import moment
 from live.identity.principal import Principal, Scope
 from live.identity.rules import AccessRules
 from live.identity.standing import WINDOW_S, Standings
+from risk.settings import SECOND_NS
 
 _KEY = re.compile(r"k[a-z2-7]{20}")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_READ_ANEW_S = WINDOW_S / 3
+_READ_ANEW_NS = int(WINDOW_S / 3) * SECOND_NS
 _MOST_KNOWN = 100_000
 _MS_NS = 1_000_000
 _NO_SECRET = "-" * 43
@@ -58,7 +58,7 @@ class SignedRequest:
 
 @dataclass(frozen=True)
 class _Known:
-    """Hold a key as it was read at ``read_s`` of the monotonic clock."""
+    """Hold a key as it was read at ``read_ns``."""
 
     account: str
     scopes: frozenset[Scope]
@@ -68,7 +68,7 @@ class _Known:
     previous_until: datetime | None
     changed_at: datetime
     revoked: bool
-    read_s: float
+    read_ns: int
 
 
 class Signatures:
@@ -145,7 +145,7 @@ class Signatures:
         if (
             known is None
             or standing.changed.get(key, known.changed_at) != known.changed_at
-            or time.monotonic() - known.read_s > _READ_ANEW_S
+            or abs(self._clock() - known.read_ns) > _READ_ANEW_NS
         ):
             known = await self._read(key)
             if known is not None:
@@ -155,7 +155,7 @@ class Signatures:
         return known
 
     async def _read(self, key: str) -> _Known | None:
-        read_s = time.monotonic()
+        read_ns = self._clock()
         row = await self._pool.fetchrow("select * from access.api_keys where id = $1", key)
         if row is None:
             return None
@@ -169,7 +169,7 @@ class Signatures:
             row["previous_until"],
             row["changed_at"],
             row["revoked_at"] is not None,
-            read_s,
+            read_ns,
         )
 
     def _open(self, key: str, sealed: bytes) -> str:

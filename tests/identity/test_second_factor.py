@@ -1,0 +1,159 @@
+"""Codes of an authenticator and recovery codes: each counts once, near its time, and guessing locks."""
+
+import asyncio
+
+import pyotp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from live.identity.errors import Conflict, NotAuthenticated, NotPermitted, TooManyGuesses
+
+from .conftest import START_NS
+
+
+def code_of(site, secret: str, steps: int = 0) -> str:
+    return pyotp.TOTP(secret).at(site.clock() // 10**9 + 30 * steps)
+
+
+async def enrolled(site):
+    """Return an account with an authenticator, its secret and its recovery codes; its last step is long past."""
+    account = await site.account()
+    made = await site.identity.second_factor.enrol(account)
+    codes = await site.identity.second_factor.confirm(account.id, code_of(site, made.secret), site.origin())
+    site.clock.advance(300)
+    return account.id, made.secret, codes
+
+
+async def refused(site, account: str, code: str) -> None:
+    with pytest.raises(NotAuthenticated, match="wrong, too old, or was used before"):
+        await site.identity.second_factor.check(account, code, site.origin())
+
+
+def test_authenticator_counts_only_after_it_is_confirmed(site):
+    async def scenario():
+        account = await site.account()
+        second, origin = site.identity.second_factor, site.origin()
+        with pytest.raises(Conflict, match="no authenticator is being enrolled"):
+            await second.confirm(account.id, "123456", origin)
+        first = await second.enrol(account)
+        made = await second.enrol(account)
+        assert first.secret != made.secret
+        assert pyotp.parse_uri(made.uri).secret == made.secret
+        with pytest.raises(NotAuthenticated):
+            await second.confirm(account.id, code_of(site, first.secret), origin)
+        assert not (await site.identity.accounts.by_id(account.id)).has_totp
+        codes = await second.confirm(account.id, code_of(site, made.secret), origin)
+        assert len(set(codes)) == 10
+        assert (await site.identity.accounts.by_id(account.id)).has_totp
+        with pytest.raises(Conflict, match="already"):
+            await second.enrol(account)
+        with pytest.raises(Conflict, match="already"):
+            await second.confirm(account.id, code_of(site, made.secret), origin)
+        await refused(site, account.id, code_of(site, made.secret))  # the code that confirmed it is used up
+
+    site.run(scenario())
+
+
+def test_one_step_early_or_late_is_taken_and_two_are_not(site):
+    async def scenario():
+        for steps, right in ((-2, False), (-1, True), (0, True), (1, True), (2, False)):
+            account, secret, _ = await enrolled(site)
+            if right:
+                await site.identity.second_factor.check(account, code_of(site, secret, steps), site.origin())
+            else:
+                await refused(site, account, code_of(site, secret, steps))
+
+    site.run(scenario())
+
+
+def test_code_counts_once_and_ends_those_before_it(site):
+    async def scenario():
+        account, secret, _ = await enrolled(site)
+        second = site.identity.second_factor
+        await second.check(account, code_of(site, secret), site.origin())
+        await refused(site, account, code_of(site, secret))
+        await refused(site, account, code_of(site, secret, -1))
+        await second.check(account, code_of(site, secret, 1), site.origin())
+        await refused(site, account, code_of(site, secret, 1))
+
+    site.run(scenario())
+
+
+def test_of_many_requests_with_one_code_one_is_right(site):
+    async def scenario():
+        account, secret, _ = await enrolled(site)
+        code = code_of(site, secret)
+        ends = await asyncio.gather(*(site.identity.second_factor.totp.take(account, code) for _ in range(8)))
+        assert sorted(ends) == [False] * 7 + [True]
+
+    site.run(scenario())
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(-3, 3)), min_size=1, max_size=12))
+def test_codes_are_taken_as_a_list_of_taken_steps_says(site, moves):
+    async def scenario():
+        account, secret, _ = await enrolled(site)
+        last = START_NS // 10**9 // 30
+        for pause, steps in moves:
+            site.clock.advance(30 * pause)
+            step = site.clock() // 10**9 // 30 + steps
+            expected = abs(steps) <= 1 and step > last
+            assert (
+                await site.identity.second_factor.totp.take(account, code_of(site, secret, steps)) == expected
+            )
+            last = step if expected else last
+
+    site.run(scenario())
+
+
+def test_recovery_code_works_once_for_its_account(site):
+    async def scenario():
+        second = site.identity.second_factor
+        ann, _, codes = await enrolled(site)
+        bob, _, _ = await enrolled(site)
+        await refused(site, bob, codes[0])
+        await second.check(ann, codes[0].upper(), site.origin())
+        await refused(site, ann, codes[0])
+        ends = await asyncio.gather(*(second.recovery.take(ann, codes[1]) for _ in range(6)))
+        assert sorted(ends) == [False] * 5 + [True]
+        assert await second.recovery.left(ann) == 8
+        await second.renew_codes(ann, codes[2], site.origin())
+        await refused(site, ann, codes[3])
+        assert await second.recovery.left(ann) == 10
+
+    site.run(scenario())
+
+
+def test_guessing_locks_the_second_factor_and_a_right_code_does_not_open_it(site):
+    async def scenario():
+        account, secret, codes = await enrolled(site)
+        for guess in range(5):
+            await refused(site, account, f"00000{guess}")
+        for code in (code_of(site, secret), codes[0]):
+            with pytest.raises(TooManyGuesses):
+                await site.identity.second_factor.check(account, code, site.origin())
+        site.clock.advance(60)
+        await site.identity.second_factor.check(account, code_of(site, secret), site.origin())
+
+    site.run(scenario())
+
+
+def test_disabling_takes_a_code_and_ends_recovery_codes_and_devices(site):
+    async def scenario():
+        account, secret, codes = await enrolled(site)
+        identity, second = site.identity, site.identity.second_factor
+        _, token = await identity.devices.trust(account, "laptop")
+        with pytest.raises(NotPermitted, match="needs a code"):
+            await second.check(account, None, site.origin())
+        with pytest.raises(NotAuthenticated):
+            await second.disable(account, "000000", site.origin())
+        assert await identity.devices.known(account, token)
+        await second.disable(account, code_of(site, secret), site.origin())
+        assert not (await identity.accounts.by_id(account)).has_totp
+        assert await identity.devices.known(account, token) is None
+        await refused(site, account, codes[0])
+        kinds = [event.kind for event in await identity.events.latest(account)]
+        assert kinds[:3] == ["WRONG_CODE", "TOTP_DISABLED", "WRONG_CODE"]
+
+    site.run(scenario())
