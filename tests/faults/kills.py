@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.load.harness import Books, Harness
 
-_LOAD_S = (0.0, 1.2)  # under load before a kill
+_ANSWERS = (0, 200)  # under load before a kill
 _EARLY = 0.15  # of kills come while the books start
 _START_S = 0.8  # a start takes about that long
 
@@ -34,7 +34,7 @@ async def kill_and_come_back(
         books = await load.start("--snapshot-every", str(rng.choice((200, 1_000, 5_000))))
         for kill in range(kills):
             check = asyncio.create_task(load.check(books.standing))
-            await asyncio.sleep(rng.uniform(*_LOAD_S))
+            await load.answered(rng.randint(*_ANSWERS))
             books.kill()
             await books.ended()
             assert books.said == "", books.said

@@ -10,7 +10,7 @@ from live.ledger.migrate import upgrade
 from tests.faults.proxy import proxied
 from tests.live.books import database
 from tests.live.replication import replicated
-from tests.load.harness import harness
+from tests.load.harness import PATIENCE_S, harness
 from tests.postgres import postgres, reachable_folder, start_postgres
 
 __all__ = ["database", "postgres"]
@@ -88,7 +88,7 @@ def test_a_network_that_falls_silent_counts_as_lost(database, tmp_path):
         ):
             await load.answered(_ANSWERS)
             proxy.fall_silent()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while not ended:
                     await asyncio.sleep(0.05)
             proxy.cut()

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from live.ledger.migrate import upgrade
-from tests.load.harness import Harness, harness
+from tests.load.harness import PATIENCE_S, Harness, harness
 from tests.postgres import Postgres, reachable_folder, start_postgres
 
 _DISK = "192m"  # PostgreSQL's programs are elsewhere; its cluster takes 50
@@ -78,7 +78,7 @@ async def fill_up_twice(server: Postgres, disk: Path, folder: Path) -> None:
             await load.answered(300)
             before = len(ended)
             ballast.load()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while len(ended) == before:
                     await asyncio.sleep(0.02)
             await asyncio.sleep(0.3)  # starts on a full disk fail, or stand until their first commit

@@ -73,7 +73,7 @@ class Tree:
 
     def run(self, *arguments: str, script: Path | None = None, **settings: str) -> tuple[int, str, str]:
         started = self.start(*arguments, script=script, **settings)
-        out, err = started.communicate(timeout=30)
+        out, err = started.communicate(timeout=120)
         return started.returncode, out, err
 
     def count(self, wanted: str) -> int:
@@ -143,7 +143,7 @@ def test_a_moved_project_is_set_up_again(tree):
 
 def test_two_starts_at_once_install_once(tree):
     starts = [tree.start("list", SLOW="1") for _ in range(2)]
-    outputs = [start.communicate(timeout=30) for start in starts]
+    outputs = [start.communicate(timeout=120) for start in starts]
     assert [out for out, _ in outputs] == [f"{tree.elsewhere}:list\n"] * 2
     assert any("waiting for another start" in err for _, err in outputs)
     assert (tree.venvs, tree.installs) == (1, 1)

@@ -13,7 +13,7 @@ import psycopg
 from live.postgres import Server, start_server
 from live.postgres_files import prepare
 
-_PATIENCE_S = 20
+_PATIENCE_S = 60
 
 
 @dataclass

@@ -76,7 +76,7 @@ async def fund(bus: Bus, *users: str) -> None:
             (f"user-{user}", UserRegistered(0, user)),
             (f"money-{user}", DepositArrived(0, f"d-{user}", user, D(1_000_000), "eth", "USDC", "0x1", 12)),
         ):
-            assert (await bus.submit(Command(key, asked))).status == "DONE"
+            assert (await until_answered(bus, Command(key, asked))).status == "DONE"
 
 
 async def until_answered(bus: Bus, command: Command) -> Answer:
@@ -88,7 +88,7 @@ async def until_answered(bus: Bus, command: Command) -> Answer:
             await asyncio.sleep(0.02)
 
 
-async def wait_for(what: Callable[[], bool], seconds: float = 20) -> None:
+async def wait_for(what: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(seconds):
         while not what():

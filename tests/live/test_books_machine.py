@@ -561,8 +561,8 @@ class BooksMachine(RuleBasedStateMachine):
             process._commits.writer.connection.terminate()
             process._answers.reader.terminate()
             self.process.tell(ChannelReported(0, True))  # so that there is something to fail at
-        await asyncio.wait_for(process.ended.wait(), 10)
-        await asyncio.wait_for(asyncio.gather(*asking), 10)
+        await asyncio.wait_for(process.ended.wait(), 60)
+        await asyncio.wait_for(asyncio.gather(*asking), 60)
         with pytest.raises(DatabaseLost):
             await self.stack.aclose()
         await self._reopen()

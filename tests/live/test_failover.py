@@ -36,7 +36,7 @@ class Writers:
         try:
             while not self.stopping:
                 try:
-                    connection = connection or await asyncpg.connect(self.dsn, timeout=5)
+                    connection = connection or await asyncpg.connect(self.dsn, timeout=30)
                     await connection.execute("insert into kept values ($1) on conflict do nothing", number)
                 except _LOST:
                     self.last_failure = time.monotonic()
@@ -59,7 +59,7 @@ async def write_through(pair: Replicated) -> list[int]:
     tasks = [asyncio.create_task(writers.write(first)) for first in range(_WRITERS)]
     await writers.reach(_BEFORE)
     await asyncio.to_thread(pair.fail_over)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         await writers.reach(len(writers.acknowledged) + _AFTER)
         writers.stopping = True
         await asyncio.gather(*tasks)

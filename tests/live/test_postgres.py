@@ -62,7 +62,7 @@ def held(process: subprocess.Popen[str]) -> int:
 
 
 def let_go(process: subprocess.Popen[str]) -> None:
-    process.communicate("\n", timeout=30)
+    process.communicate("\n", timeout=60)
     assert process.returncode == 0
 
 
@@ -71,7 +71,7 @@ def state(pid: int) -> str:
 
 
 def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{pid}").exists() and state(pid) != "Z":
         assert time.monotonic() < deadline
         time.sleep(0.01)

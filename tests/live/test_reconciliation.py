@@ -45,7 +45,7 @@ async def tampered(dsn: str, *statements: str) -> None:
             await connection.execute(sql)
 
 
-async def until(condition, patience_s: float = 20) -> None:
+async def until(condition, patience_s: float = 60) -> None:
     for _ in range(int(patience_s / 0.02)):
         if await condition():
             return
@@ -345,9 +345,13 @@ def test_chores_are_tried_again_when_the_database_comes_back(database, caplog):
                 Unreachable(database, [OSError("refused"), OSError("refused")]),
             )
             chores = asyncio.create_task(Chores(desk.process, connect, clock).run())
-            for minute in (60, 61, 62):
-                await asyncio.sleep(0.05)
+            for tries, minute in enumerate((60, 61, 62), start=1):
                 clock.advance(START_NS + minute * MINUTE_NS)
+
+                async def is_tried(tries=tries):
+                    return connect.tries == tries
+
+                await until(is_tried)
 
             async def is_done():
                 return await connection.fetchval("select count(*) from reconciliation_logs") == 3
@@ -383,7 +387,11 @@ def test_bad_debt_and_hedges_are_no_result_of_clients(database):
             for _ in range(15):
                 await desk.order("ann", "ETH", 1, "2", leverage=25, margin_mode=CROSS)
             desk.clock.advance(START_NS + 20 * 10**9)
-            await asyncio.sleep(0.1)
+
+            async def is_hedged():
+                return bool(desk.ports[HlAccount.HEDGE].sent)
+
+            await until(is_hedged)
             for sent in list(desk.ports[HlAccount.HEDGE].sent):
                 desk.process.tell(VenueFilled(0, sent.cloid, sent.mark + 1, sent.size, D("1.5")))
                 desk.process.tell(VenueOrderEnded(0, sent.cloid))

@@ -131,7 +131,7 @@ class Desk:
         for writer in list(self._writers):
             writer.close()
             with suppress(ConnectionError):
-                await asyncio.wait_for(writer.wait_closed(), 5)
+                await asyncio.wait_for(writer.wait_closed(), 60)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ class Verifier:
             raise Violated(self._record.violations[0])
         acknowledged = list(self._record.acknowledged.values())[self._checked :]
         asked_of_venue = self._venue.read_text().split() if self._venue.exists() else []
-        connection = await asyncpg.connect(self.dsn, timeout=10)
+        connection = await asyncpg.connect(self.dsn, timeout=60)
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 if not await self._follow(connection, standing) and not acknowledged:
@@ -102,7 +102,7 @@ class Verifier:
                 await _all_kept(connection, acknowledged)
                 await _all_committed_first(connection, asked_of_venue)
         finally:
-            await connection.close(timeout=5)
+            await connection.close(timeout=60)
         self._checked += len(acknowledged)
 
     async def _follow(self, connection: asyncpg.Connection, standing: Standing | None) -> bool:

@@ -128,7 +128,7 @@ class ArchiveServer:
                 waiting = server.faults[self.path]
                 fault = waiting.popleft() if waiting else Fault()
                 if fault.silent:
-                    server.release.wait(10)
+                    server.release.wait(60)
                     self.close_connection = True
                     return
                 body = fault.body if fault.body is not None else body
@@ -170,7 +170,7 @@ def server() -> Iterator[ArchiveServer]:
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    with httpx.Client(trust_env=False, timeout=5.0) as http:
+    with httpx.Client(trust_env=False, timeout=60.0) as http:
         yield http
 
 
