@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from live.books.commands import Answer, Command, NotAnswered
+from live.books.events import BooksEvent, EventHub, Gap
 from live.books.process import BooksProcess
 from live.books.queries import Query
 from live.settings import LiveSettings
 from risk.errors import InvalidInput
 
+_NO_BUS = "BUS_URL is not set; it must be the redis:// address where the books take commands"
 PATIENCE_S = 10.0  # how long a command is waited for
 
 
@@ -39,12 +41,18 @@ class InProcessBus:
 
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
         self._patience_s = patience_s
+        self.events = EventHub()
+        self._opened = False
         self._process: BooksProcess | None = None
         self._changed = asyncio.Event()
         self._closed = False
 
     def opened(self, process: BooksProcess) -> None:
-        """Hand commands to ``process`` from now on."""
+        """Hand commands to ``process`` from now on, and pass on its events."""
+        if self._opened:
+            self.events.publish(Gap())  # what the last commit of the one before was is not known
+        self._opened = True
+        process.tell_events(self.events)
         self._process = process
         self._changed.set()
 
@@ -102,6 +110,24 @@ async def open_bus(settings: LiveSettings, here: InProcessBus | None = None) -> 
     elif here is not None:
         yield here
     else:
-        raise InvalidInput(
-            "BUS_URL is not set; it must be the redis:// address where the books take commands"
-        )
+        raise InvalidInput(_NO_BUS)
+
+
+@asynccontextmanager
+async def open_events(
+    settings: LiveSettings, here: InProcessBus | None = None
+) -> AsyncIterator[AsyncIterator[BooksEvent]]:
+    """Give the events of the books that ``settings`` name, as ``open_bus`` does: an endless iterator, from now on.
+
+    Raises InvalidInput without either, or when nothing answers at BUS_URL.
+    """
+    if settings.bus_url is not None:
+        from live.books.redis_events import events_over_redis
+
+        async with events_over_redis(settings.bus_url) as events:
+            yield events
+    elif here is not None:
+        with here.events.listening() as listener:
+            yield listener
+    else:
+        raise InvalidInput(_NO_BUS)

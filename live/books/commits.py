@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from live.books.commands import Answer
+from live.books.events import EventHub, committed_of
 from live.books.known_answers import settle
 from live.books.reconciliation import Reconciler
 from live.ledger.inputs import LedgerInput
@@ -60,6 +61,7 @@ class Commits:
         self._snapshot_every = snapshot_every
         self._snapshot_seq = machine.seq
         self._months_until = 0
+        self.events = EventHub()
         self._next = self._nothing()
         self._on_its_way: Following | None = None
         self._work = asyncio.Event()
@@ -142,6 +144,8 @@ class Commits:
             raise
         self._on_its_way = None
         self._let_out(after)
+        if self.events.heard:
+            self.events.publish(committed_of(batch, seq, now))
         if snapshot is not None:
             await self._store(snapshot)
 

@@ -12,6 +12,7 @@ from live.books import commands
 from live.books.clock import Clock
 from live.books.commands import Answer, Command, NotAnswered, Overloaded, answer_to, invalid, named
 from live.books.commits import Commits
+from live.books.events import EventHub, Mark, Marks
 from live.books.known_answers import Asked, KnownAnswers, Stored, settle
 from live.books.queries import Query
 from live.books.views import Seen, view
@@ -26,6 +27,7 @@ from risk.inputs import ConfigChanged, FundingPublished, HlAccount
 from risk.watch import MarketWatch
 from strategies.driver import CoreDriver, VenuePort
 
+_MARKS_EVERY_S = 0.25
 _TURN = 16  # commands handled before a commit that waits to begin gets its turn
 
 
@@ -77,6 +79,7 @@ class BooksProcess:
         self._answers = KnownAnswers(reader, limits.remembered, limits.patience_s)
         self._queue: asyncio.Queue[Asked] = asyncio.Queue(limits.queue)
         self._in_hand: list[Asked] = []
+        self._moved: set[str] = set()  # symbols whose market was not told of yet
         self._rates: dict[str, Decimal] = {}  # of the last funding
         self._stopped = False
         self.epoch = writer.epoch
@@ -139,6 +142,7 @@ class BooksProcess:
         if self._stopped:
             return
         self._driver.quote(symbol, self._now(), bid, ask, bid_size, ask_size)
+        self._moved.add(symbol)
         self._commits.woken()
 
     def mark(self, symbol: str, mark: float) -> None:
@@ -146,7 +150,12 @@ class BooksProcess:
         if self._stopped:
             return
         self._driver.mark(symbol, self._now(), mark)
+        self._moved.add(symbol)
         self._commits.woken()
+
+    def tell_events(self, hub: EventHub) -> None:
+        """Publish on ``hub`` every commit after it, and every quarter of a second how the market moved."""
+        self._commits.events = hub
 
     def in_flight(self) -> list[VenueOrderRow]:
         """Return the orders the venue may or may not have got: look each up there before it is sent again."""
@@ -158,16 +167,35 @@ class BooksProcess:
         self._commits.woken()
         handling = asyncio.create_task(self._handle_commands())
         committing = asyncio.create_task(self._commits.run())
+        telling = asyncio.create_task(self._tell_marks())
         try:
             await asyncio.wait({handling, committing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._clock.cancel(self._timer)
             handling.cancel()
-            await asyncio.gather(handling, return_exceptions=True)
+            telling.cancel()
+            await asyncio.gather(handling, telling, return_exceptions=True)
             await self._stop(committing, in_order=handling.cancelled())
         for task in (handling, committing):
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+
+    async def _tell_marks(self) -> None:
+        """Publish the market of the symbols in which it moved, at most every quarter of a second."""
+        while True:
+            await asyncio.sleep(_MARKS_EVERY_S)
+            moved, self._moved = self._moved, set()
+            hub = self._commits.events
+            if hub.heard and (marks := self._marks(moved)):
+                hub.publish(Marks(self._now(), marks))
+
+    def _marks(self, symbols: set[str]) -> tuple[Mark, ...]:
+        views = [self._watch.view(symbol) for symbol in sorted(symbols)]
+        return tuple(
+            Mark(view.symbol, view.mark, view.bids[0][0], view.asks[0][0])
+            for view in views
+            if view is not None
+        )
 
     # -- commands
 

@@ -34,6 +34,7 @@ from live.books.bus_wire import (
     write_replies,
 )
 from live.books.commands import NotAnswered, invalid
+from live.books.redis_events import publish_events
 from risk.errors import HybridPerpsError, InvalidInput
 
 _READ_AT_ONCE = 256
@@ -216,8 +217,13 @@ async def serving_redis(url: str, books: InProcessBus) -> AsyncIterator[RedisBoo
     async with connect(url) as client:
         await reach(client, url)
         served = RedisBooks(client, books)
+        telling = asyncio.create_task(publish_events(client, books.events))
+        telling.add_done_callback(lambda _: served.running.cancel())  # listeners must not wait for ever
         try:
             yield served
         finally:
             served.running.cancel()
-            await asyncio.wait({served.running})
+            telling.cancel()
+            await asyncio.wait({served.running, telling})
+        if not telling.cancelled() and (error := telling.exception()) is not None:
+            raise error
