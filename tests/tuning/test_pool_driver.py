@@ -82,7 +82,7 @@ def test_no_worker_outlives_a_killed_driver(tmp_path: Path):
         workers = [psutil.Process(int(pid)) for pid in process.stdout.readline().split()]
         assert len(workers) == 2
         process.kill()
-        _, alive = psutil.wait_procs(workers, timeout=5)
+        _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive
 
 

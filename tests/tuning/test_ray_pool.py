@@ -33,7 +33,7 @@ def pool() -> Iterator[Pool]:
             started = ray_processes()
             assert started
             yield opened
-    assert psutil.wait_procs(started, timeout=10)[1] == []
+    assert psutil.wait_procs(started, timeout=60)[1] == []
 
 
 def ray_processes() -> list[psutil.Process]:

@@ -237,7 +237,7 @@ def test_two_processes_do_not_work_on_one_study(store: Store, url: str) -> None:
             pass
         assert stored.trials() == []  # looking is free
         holder.kill()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while True:
         try:
             with stored.held():
@@ -272,7 +272,7 @@ def test_a_wrong_url_is_refused_in_one_line_without_its_password(wrong: str, sai
     assert said in str(error.value)
     assert "\n" not in str(error.value)
     assert "secret" not in str(error.value)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 60
 
 
 def test_files_that_are_no_studies_are_refused(tmp_path: Path) -> None:
