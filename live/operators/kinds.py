@@ -31,6 +31,7 @@ SIDES: Mapping[Kind, tuple[Permission, Permission]] = {
     Kind.BOOKS_RELEASE: (Permission.RELEASE_BOOKS, Permission.RELEASE_BOOKS),
     Kind.OPERATOR_CHANGE: (Permission.MANAGE_OPERATORS, Permission.MANAGE_OPERATORS),
 }
+PROPOSERS = tuple(role for role in Role if any(role in PERMISSIONS[propose] for propose, _ in SIDES.values()))
 APPROVERS = tuple(role for role in Role if any(role in PERMISSIONS[approve] for _, approve in SIDES.values()))
 COLUMNS = """id, kind, subject, body, reason, status, proposed_by, created_at, expires_at, decided_by, decided_at,
     decision, outcome, ended_at"""

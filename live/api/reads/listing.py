@@ -50,6 +50,7 @@ class Listing:
         self.row = row
         self.key = key
         self.changed = changed
+        self.columns = tuple(columns)
         self.names = tuple(column.name for column in columns)
         self._written = tuple(column.form.python for column in columns)
         self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*(column.column for column in columns))

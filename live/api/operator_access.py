@@ -1,0 +1,21 @@
+"""Who may use which of the operators' routes: their table of permissions as dependencies."""
+
+from typing import Annotated, Any
+
+from fastapi import Path
+
+from live.api.auth import operator
+from live.api.reads.filters import Id
+from live.operators.permissions import PERMISSIONS, Permission
+
+PREFIX = "/operator"
+UserName = Annotated[str, Path(pattern=r"^[\x21-\x7e]{1,100}$", examples=["uabcdefghijklmnopqrst"])]
+SymbolName = Annotated[str, Path(pattern=r"^[A-Za-z0-9:@._-]{1,40}$", examples=["BTC"])]
+WithdrawalName = Annotated[str, Path(pattern=r"^w[0-9]{1,18}$", examples=["w1207"])]
+OrderName = Annotated[str, Path(pattern=r"^o[0-9]{1,18}$", examples=["o1207"])]
+ProposalName = Annotated[Id, Path()]
+
+
+def may(permission: Permission) -> Any:
+    """Return the dependency that gives an operator who has a permission."""
+    return operator(*PERMISSIONS[permission])

@@ -1,0 +1,213 @@
+"""What operators' requests say and answer."""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictInt, WithJsonSchema
+from starlette.responses import Response
+
+from live.api.access_forms import At, Body, Email
+from live.api.answers import json_answer
+from live.api.problems import check_done
+from live.api.reads.filters import Paging, Symbol
+from live.api.reads.listing import LARGEST_ID, MOST
+from live.api.reads.operators import Mode
+from live.api.reads.transfers import WithdrawalStatus
+from live.api.wallet_forms import Address
+from live.books.commands import Answer
+from live.identity.principal import Role
+from live.operators.kinds import Kind, Proposal
+from live.operators.staff import Operator
+
+Account = Annotated[str, Field(pattern=r"^u[a-z2-7]{20}$", examples=["uabcdefghijklmnopqrst"])]
+Why = Annotated[
+    str, Field(min_length=1, max_length=400, pattern=r"\S", examples=["asked for by the user, case 11"])
+]
+Row = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9:@./_-]{1,40})$", examples=["BTC"])]
+ProposalStatus = Literal["OPEN", "APPROVED", "EXECUTED", "FAILED", "REJECTED", "WITHDRAWN", "EXPIRED"]
+_SIGNED = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
+
+
+def _signed(value: object) -> Decimal:
+    if isinstance(value, str) and _SIGNED.fullmatch(value) and (found := Decimal(value)):
+        return found
+    raise ValueError("must be an amount other than 0 as text, at most 6 digits after the point")
+
+
+SignedMoney = Annotated[
+    Decimal,
+    BeforeValidator(_signed),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SIGNED.pattern}$", "examples": ["-12.5"]}),
+]
+
+
+class ReasonBody(Body):
+    """Say why."""
+
+    reason: Why
+
+
+class ModeBody(Body):
+    """Pin a symbol's mode; null releases the pin."""
+
+    mode: Mode | None
+
+
+class ChangesBody(ReasonBody):
+    """Name settings and their new values, decimals as text."""
+
+    changes: dict[str, JsonValue] = Field(
+        min_length=1, max_length=100, examples=[{"reserve_floor": "250000", "hedge_retry_max": 8}]
+    )
+
+
+class RoutingChangesBody(ChangesBody):
+    """Change the routing row of a symbol; ``*`` is the one for symbols without their own."""
+
+    symbol: Row
+    changes: dict[str, JsonValue] = Field(
+        min_length=1, max_length=20, examples=[{"normal_threshold": "12000"}]
+    )
+
+
+class ServiceBody(ReasonBody):
+    """Switch the service level (rulebook §10): 0 is normal, 3 closed."""
+
+    level: Annotated[StrictInt, Field(ge=0, le=3)]
+
+
+class KycBody(Body):
+    """Set a KYC status."""
+
+    kyc_status: Literal["NONE", "PENDING", "APPROVED", "REJECTED"]
+
+
+class AdjustmentBody(ReasonBody):
+    """Propose a correction of a user's cash: + from platform capital, − to it."""
+
+    amount: SignedMoney
+
+
+class BlacklistBody(ReasonBody):
+    """Name an address and why."""
+
+    address: Address
+
+
+class OperatorBody(ReasonBody):
+    """Give an account a role; null takes it away. Name it by ``account`` or ``email``."""
+
+    account: Account | None = None
+    email: Email | None = None
+    role: Role | None
+
+
+class ProposalItem(BaseModel):
+    """Be what one operator proposed, and what became of it."""
+
+    id: int = Field(examples=[5])
+    kind: Kind
+    subject: str = Field(examples=["BTC"])
+    body: dict[str, Any] = Field(
+        examples=[{"changes": {"normal_threshold": "0"}, "before": {"normal_threshold": "10000"}}]
+    )
+    reason: str
+    status: ProposalStatus
+    proposed_by: Account
+    created_at: At
+    expires_at: At
+    decided_by: Account | None
+    decided_at: At | None
+    decision: str | None
+    outcome: str | None
+    ended_at: At | None
+
+    @classmethod
+    def of(cls, found: Proposal) -> "ProposalItem":
+        """Return what is shown of a proposal."""
+        return cls.model_validate(found, from_attributes=True)
+
+
+class Done(BaseModel):
+    """Say what became of a request: DONE with its place among the books' inputs, or PROPOSED for a second person."""
+
+    status: Literal["DONE", "PROPOSED"]
+    seq: int | None = Field(default=None, examples=[1207])
+    proposal: ProposalItem | None = None
+
+
+class OperatorItem(BaseModel):
+    """Be one operator."""
+
+    account_id: Account
+    email: str | None = Field(examples=["rita@example.org"])
+    role: Role
+    added_by: str
+    added_at: At
+    changed_by: str
+    changed_at: At
+
+    @classmethod
+    def of(cls, found: Operator) -> "OperatorItem":
+        """Return what is shown of an operator."""
+        return cls.model_validate(found, from_attributes=True)
+
+
+class Bound(BaseModel):
+    """Say within what a setting may be changed."""
+
+    minimum: str = Field(examples=["0"])
+    maximum: str = Field(examples=["10000000"])
+
+
+class SettingsItem(BaseModel):
+    """Show settings in force, and the bounds of those that are numbers."""
+
+    values: dict[str, Any] = Field(examples=[{"reserve_floor": "200000"}])
+    bounds: dict[str, Bound]
+
+
+class UserPaging(Paging):
+    """Search users: by id, or by what their e-mail or wallet address begins with."""
+
+    query: Annotated[str, Field(min_length=1, max_length=254)] | None = None
+
+
+class OrdersPaging(Paging):
+    """Search orders."""
+
+    user: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    symbol: Symbol | None = None
+
+
+class ReviewPaging(Paging):
+    """Search withdrawals."""
+
+    user: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    status: WithdrawalStatus | None = None
+
+
+class ActsPaging(Paging):
+    """Search the audit log."""
+
+    subject: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class ProposalPaging(BaseModel):
+    """List proposals."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    before: int | None = Field(default=None, ge=0, le=LARGEST_ID, description="``next`` of the page before.")
+    limit: int = Field(default=100, ge=1, le=MOST, description="How many items at most.")
+    status: ProposalStatus | None = None
+
+
+def told(found: Answer | Proposal | None) -> Response:
+    """Return the answer to an act: 200 when it is done, 202 when a second person must approve it."""
+    if isinstance(found, Proposal):
+        done = Done(status="PROPOSED", proposal=ProposalItem.of(found))
+        return json_answer(done.model_dump(mode="json"), 202)
+    seq = None if found is None else check_done(found).seq
+    return json_answer(Done(status="DONE", seq=seq).model_dump(mode="json"))
