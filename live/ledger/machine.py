@@ -112,9 +112,9 @@ class Machine:
         self._event_handlers: dict[type, Callable[[Batch, int, Any], None]] = {
             Transferred: self.money.transferred,
             OrderFilled: trading_.filled,
-            OrderRested: lambda _, __, event: trading_.rested(event),
-            OrderRefused: lambda _, __, event: trading_.refused(event),
-            OrderCancelled: lambda _, __, event: trading_.cancelled(event),
+            OrderRested: lambda _, __, event: trading_.orders.rested(event),
+            OrderRefused: lambda _, __, event: trading_.orders.refused(event),
+            OrderCancelled: lambda _, __, event: trading_.orders.cancelled(event),
             PositionOpened: lambda _, __, event: trading_.opened(event),
             PositionClosed: lambda _, __, event: trading_.changed(event),
             PositionLiquidated: trading_.liquidated,
@@ -218,7 +218,7 @@ class Machine:
             if handler is not None:
                 handler(batch, seq, event)
             elif isinstance(event, OrderRouted):
-                self.trading.routed(event)
+                self.trading.orders.routed(event)
                 self.house.routed(batch, seq, event, latency_ns)
             else:
                 self._other(event)

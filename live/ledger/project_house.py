@@ -7,7 +7,8 @@ from live.ledger.batch import Batch
 from live.ledger.codec import plain
 from live.ledger.hashing import row_digest
 from live.ledger.inputs import ReconciliationDone
-from live.ledger.project_trading import DIRECTIONS, SIDES
+from live.ledger.project_orders import SIDES
+from live.ledger.project_trading import DIRECTIONS
 from live.ledger.rows import (
     AlertRow,
     BookEventRow,

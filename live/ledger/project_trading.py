@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from live.ledger.batch import Batch
 from live.ledger.project_money import MoneyProjection
+from live.ledger.project_orders import SIDES, OrdersProjection
 from live.ledger.rows import (
     FillRow,
     FundingSettlementRow,
@@ -19,21 +20,15 @@ from risk.events import (
     FundingAccrued,
     FundingSettled,
     MarginChanged,
-    OrderCancelled,
     OrderFilled,
-    OrderRefused,
-    OrderRested,
-    OrderRouted,
     PositionClosed,
     PositionLiquidated,
     PositionOpened,
 )
-from risk.inputs import OrderSubmitted
 from risk.ledger import ZERO
 from risk.numbers import round_money
-from risk.state import SPLIT_SUFFIX, Position
+from risk.state import Position
 
-SIDES = {1: "BUY", -1: "SELL"}
 DIRECTIONS = {1: "LONG", -1: "SHORT"}
 
 
@@ -52,17 +47,6 @@ class TradingState:
     funding_settlements: int = 0
 
 
-class _OrderChange:
-    """Hold what one input does to an order, from its ``row`` before."""
-
-    __slots__ = ("filled", "reason", "refused", "route", "row", "status")
-
-    def __init__(self, row: OrderRow) -> None:
-        self.row = row
-        self.route, self.status, self.reason, self.filled = row.route, row.status, row.reason, row.filled_size
-        self.refused = False
-
-
 class TradingProjection:
     """Turn events of users' trading into rows of a batch."""
 
@@ -70,77 +54,11 @@ class TradingProjection:
         self.state = state
         self._book = book
         self._money = money
-        self._orders: dict[str, _OrderChange] = {}  # touched by the input in hand
+        self.orders = OrdersProjection(state.orders, book)
         self._openings: dict[int, PositionOpened] = {}
         self._opened_by: dict[int, str] = {}
         self._positions: dict[int, None] = {}  # touched, in order
         self._liquidated: set[int] = set()
-
-    # -- orders
-
-    def submitted(self, seq: int, order: OrderSubmitted) -> None:
-        """Begin an order's row."""
-        row = OrderRow(
-            order.order_id,
-            order.user,
-            order.symbol,
-            SIDES[order.side],
-            order.size,
-            order.limit_price or order.trigger_price,
-            None,
-            "PENDING",
-            order.type,
-            order.leverage,
-            order.margin_mode,
-            order.reduce_only,
-            order.position_id,
-            ZERO,
-            None,
-            seq,
-            Moment(order.ts),
-            Moment(order.ts),
-            seq,
-        )
-        self._orders[order.order_id] = _OrderChange(row)
-
-    def _change(self, order_id: str) -> "_OrderChange | None":
-        """Return what this input changes of an order: None for one that is no user's."""
-        order_id = order_id.removesuffix(SPLIT_SUFFIX)
-        change = self._orders.get(order_id)
-        if change is None:
-            row = self.state.orders.get(order_id)
-            if row is not None:
-                change = self._orders[order_id] = _OrderChange(row)
-        return change
-
-    def routed(self, event: OrderRouted) -> None:
-        """Note an order's route: of one that went both ways, the last."""
-        change = self._change(event.order_id)
-        if change is not None:
-            change.route = event.route
-
-    def rested(self, event: OrderRested) -> None:
-        """Note that an order waits."""
-        change = self._change(event.order_id)
-        if change is not None:
-            change.status = "RESTING"
-
-    def refused(self, event: OrderRefused) -> None:
-        """Note that an order, or its rest, was refused; what else is has no symbol, and may be a stranger's."""
-        change = self._change(event.order_id) if event.symbol else None
-        if change is not None:
-            change.reason = f"{event.code}: {event.detail}"
-            change.refused = True
-
-    def cancelled(self, event: OrderCancelled) -> None:
-        """Note that what was left of an order is gone."""
-        change = self._change(event.order_id)
-        if change is not None:
-            change.reason = event.reason
-
-    def touch(self, order_id: str) -> None:
-        """Look at an order's status again: its order at the venue has ended."""
-        self._change(order_id)
 
     def filled(self, batch: Batch, seq: int, event: OrderFilled) -> None:
         """Add a fill, and to its order's filled size."""
@@ -168,11 +86,7 @@ class TradingProjection:
         self._opened_by[event.position_id] = event.order_id
         if event.action == FillAction.LIQUIDATION:
             self._liquidated.add(event.position_id)
-        change = self._change(event.order_id)
-        if change is not None:
-            change.filled += event.size
-
-    # -- positions
+        self.orders.filled(event)
 
     def opened(self, event: PositionOpened) -> None:
         """Note a new position, or one that grew by a further fill of its order."""
@@ -240,55 +154,11 @@ class TradingProjection:
         """Set the rows of every order and position that the input touched."""
         for position_id in self._positions:
             self._write_position(batch, position_id, seq, Moment(ts))
-        for change in self._orders.values():
-            self._write_order(batch, change, seq, Moment(ts))
-        self._orders.clear()
+        self.orders.finish(batch, seq, Moment(ts))
         self._positions.clear()
         self._openings.clear()
         self._opened_by.clear()
         self._liquidated.clear()
-
-    def _write_order(self, batch: Batch, change: "_OrderChange", seq: int, now: Moment) -> None:
-        row, status = change.row, self._status(change)
-        size = change.filled if row.size is None and status == "FILLED" else row.size
-        row = OrderRow(
-            row.id,
-            row.user_id,
-            row.symbol,
-            row.side,
-            size,
-            row.price,
-            change.route,
-            status,
-            row.type,
-            row.leverage,
-            row.margin_mode,
-            row.reduce_only,
-            row.position_id,
-            change.filled,
-            change.reason,
-            row.seq,
-            row.created_at,
-            now,
-            seq,
-        )
-        batch.replace(row)
-        if status in ("PENDING", "RESTING", "PARTIALLY_FILLED"):
-            self.state.orders[row.id] = row
-        else:
-            self.state.orders.pop(row.id, None)
-
-    def _status(self, change: "_OrderChange") -> str:
-        row, filled = change.row, change.filled
-        if filled and filled == row.size:
-            return "FILLED"
-        if self._book.is_working(row.user_id, row.id):
-            return "PARTIALLY_FILLED" if filled else change.status
-        if filled and row.size is None and change.reason is None:
-            return "FILLED"  # of a close without a size
-        if change.refused and not filled:
-            return "REFUSED"
-        return "EXPIRED" if change.reason == "EXPIRED" else "CANCELLED"
 
     def _write_position(self, batch: Batch, position_id: int, seq: int, now: Moment) -> None:
         state, position = self.state, self._book.positions.get(position_id)

@@ -130,7 +130,7 @@ class Shell:
             BooksOpened: _refuse_opened,
         }
         self._before: dict[type, Callable[[Batch, int, Any], None]] = {
-            OrderSubmitted: lambda _, seq, given: trading.submitted(seq, given),
+            OrderSubmitted: lambda _, seq, given: trading.orders.submitted(seq, given),
             VenueOrderEnded: self._venue_order_ended,
             RoutingModeSet: house.pin_set,
         }
@@ -250,7 +250,7 @@ class Shell:
         _audit(batch, seq, given, BOOKS, Act.BOOKS_OPENED, "books", "")
 
     def _venue_order_ended(self, batch: Batch, seq: int, given: VenueOrderEnded) -> None:
-        self._trading.touch(self._house.venue_order_ended(batch, given.ts, given.cloid))
+        self._trading.orders.touch(self._house.venue_order_ended(batch, given.ts, given.cloid))
 
     def _routing_mode_set(self, batch: Batch, seq: int, given: RoutingModeSet, _: Sequence[Event]) -> None:
         mode = given.mode or "released"

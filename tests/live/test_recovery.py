@@ -90,8 +90,8 @@ def test_a_snapshot_of_other_code_is_left_alone_and_told_of(database, caplog, wh
          "available_balance + 1", "of 'ann' in wallets was"),
         ("update positions set size = size * 2 where status = 'OPEN' and id = 1", "size of 1 in positions"),
         ("insert into positions select 999, user_id, symbol, direction, size, entry_price, margin_mode, "
-         "position_source, status, leverage, margin, cost, funding_index, order_id, seq, opened_at, updated_at, updated_seq "
-         "from positions where id = 1", "positions has 999"),
+         "position_source, status, leverage, margin, cost, funding_index, order_id, seq, opened_at, updated_at, "
+         "updated_seq from positions where id = 1", "positions has 999"),
         ("update house_accounts set balance = balance + 1 where account = 'fee_income'", "'fee_income' in house"),
     ],
 )  # fmt: skip
