@@ -100,7 +100,7 @@ async def served_api(
     with tempfile.TemporaryDirectory(prefix="api-") as name:
         home = Path(name)
         given = read_settings(ApiSettings).model_copy(update={"database_url": dsn, "bus_url": None})
-        here = {"hybrid_perps_home": home, "hybrid_perps_secret": MASTER_KEY}
+        here = {"hybrid_perps_home": home, "hybrid_perps_secret": MASTER_KEY, "rate_limit_login": "100000/day"}
         given = ApiSettings(**{**given.model_dump(), **here, **(settings or {})})
         market = Market()
         async with (
