@@ -12,6 +12,12 @@ from live.identity.moments import moment, seconds
 from live.identity.names import new_token
 from live.identity.rules import AccessRules
 
+# All that end together, in one order: requests that show different ones never wait for each other in a circle.
+_LOCK = """
+select from access.email_tokens as others join access.email_tokens as shown using (purpose, email, subject)
+where shown.token_hash = $1 and shown.purpose = $2 and others.used_at is null
+order by others.token_hash for update of others"""
+
 
 class Purpose(StrEnum):
     """Be what a token is for."""
@@ -68,22 +74,28 @@ class EmailTokens:
         return token
 
     async def take(self, purpose: Purpose, token: str, within: asyncpg.Connection | None = None) -> Taken:
-        """Use a token up and return what it was for; the others of its purpose and address end with it.
+        """Use a token up and return what it was for; the others of its purpose, address and subject end with it.
 
         ``within`` is the connection of the transaction that does what it is for. Raises NotAuthenticated.
         """
-        now = moment(self._clock())
-        row = await (within or self._pool).fetchrow(
-            """update access.email_tokens set used_at = $3
-            where token_hash = $1 and purpose = $2 and used_at is null and expires_at > $3 and created_at <= $3
+        if within is not None:
+            return await self._take(within, purpose, token)
+        async with self._pool.acquire() as connection, connection.transaction():
+            return await self._take(connection, purpose, token)
+
+    async def _take(self, connection: asyncpg.Connection, purpose: Purpose, token: str) -> Taken:
+        hashed = self._keyring.hash(purpose, token)
+        await connection.execute(_LOCK, hashed, purpose)
+        row = await connection.fetchrow(
+            """update access.email_tokens set used_at = $2
+            where token_hash = $1 and used_at is null and expires_at > $2 and created_at <= $2
             returning email, account_id, subject""",
-            self._keyring.hash(purpose, token),
-            purpose,
-            now,
+            hashed,
+            moment(self._clock()),
         )
         if row is None:
             raise wrong_token()
-        await (within or self._pool).execute(
+        await connection.execute(
             """delete from access.email_tokens
             where purpose = $1 and email = $2 and subject = $3 and used_at is null""",
             purpose,

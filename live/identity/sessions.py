@@ -27,6 +27,8 @@ _ISSUER = "hybrid-perps"
 _LEEWAY_S = 5  # between the clocks of two machines that serve
 _ALL = frozenset(Scope)
 _AGENT = 200
+_CLAIMS = ["sub", "sid", "exp", "iat", "iss", "2fa"]
+_CHECKS: Any = {"require": _CLAIMS, "verify_exp": False, "verify_iat": False}  # by our own clock, below
 
 _UNUSUAL = """
 select exists (select from access.sessions where account_id = $1) and not exists (
@@ -133,7 +135,11 @@ class Sessions:
                 self._keyring.signing,
                 [_ALGORITHM],
                 issuer=_ISSUER,
-                options={"require": ["sub", "sid", "exp", "iat", "iss", "2fa"], "verify_exp": False, "verify_iat": False},
+                options={
+                    "require": ["sub", "sid", "exp", "iat", "iss", "2fa"],
+                    "verify_exp": False,
+                    "verify_iat": False,
+                },
             )
             fields = _fields(claims)
         except (jwt.InvalidTokenError, TypeError, ValueError):
