@@ -32,6 +32,7 @@ from risk.errors import InvalidInput
 from risk.numbers import install_context
 from risk.settings import Settings
 
+_LARGEST_MESSAGE = 16_384  # bytes; what the stream takes is less
 _BACKLOG = 2048
 _FINISH_S = 10  # how long requests may take to finish when we stop
 _BANNER = """\
@@ -151,6 +152,8 @@ def _config(app: FastAPI, tls: ssl.SSLContext | None) -> uvicorn.Config:
         server_header=False,
         backlog=_BACKLOG,
         timeout_graceful_shutdown=_FINISH_S,
+        ws_max_size=_LARGEST_MESSAGE,
+        ws_per_message_deflate=False,  # of short messages it takes more time and memory than it saves
         ssl_certfile="given" if tls is not None else None,
         ssl_context_factory=None if tls is None else lambda _, __: tls,
     )

@@ -17,7 +17,9 @@ from live.api.rates import Rates
 from live.api.readiness import Readiness
 from live.api.settings import ApiSettings
 from live.api.shared_state import SharedState, open_shared_state
-from live.books.bus import Bus, InProcessBus, open_bus
+from live.api.stream.hub import StreamHub, StreamLimits, open_stream
+from live.books.bus import Bus, InProcessBus, open_bus, open_events
+from live.identity.endings import Endings
 from live.identity.identity import Identity, open_identity
 from live.identity.mail import Letter, Mailer, open_mailer
 from live.identity.rules import AccessRules
@@ -46,6 +48,7 @@ class Services:
     identity: Identity
     withdrawals: Withdrawals
     office: Office
+    stream: StreamHub
     dev: bool = False
 
 
@@ -59,11 +62,12 @@ async def open_services(
     dev: bool = False,
     told: Callable[[Letter], None] | None = None,
     rules: AccessRules | None = None,
+    stream: StreamLimits | None = None,
 ) -> AsyncIterator[Services]:
     """Open what the API needs on the migrated database at ``dsn``, for as long as the block lasts.
 
     ``here`` is the bus of the books in this process, which BUS_URL replaces; ``told`` hears of every letter;
-    ``rules`` are the numbers of log-in. Raises InvalidInput for what does not answer.
+    ``rules`` are the numbers of log-in, ``stream`` those of the stream. Raises InvalidInput for what does not answer.
     """
     async with AsyncExitStack() as stack:
         pool = await _open_pool(dsn)
@@ -86,6 +90,9 @@ async def open_services(
             rules=rules,
         )
         stack.callback(identity.close)
+        hub = await stack.enter_async_context(
+            open_stream(pool, Endings(pool, clock, identity.rules), open_events(settings, here), stream)
+        )
         yield Services(
             settings,
             pool,
@@ -99,6 +106,7 @@ async def open_services(
             identity,
             Withdrawals(pool, bus, clock, identity.email_tokens, mailer, WithdrawalRules()),
             open_office(pool, bus, clock, identity.standings.forget),
+            hub,
             dev,
         )
 

@@ -11,19 +11,19 @@ The server says
     {"type": "update", "seq": SEQ, "orders": [...], …}   all that one commit changed, in the channels subscribed to
     {"type": "subscribed", "channels": [...], "seq": SEQ}   from here on all updates after SEQ follow
     {"type": "unsubscribed", "channels": [...]}
-    {"type": "marks", "marks": {"BTC": "100000", …}}
+    {"type": "marks", "marks": {"BTC": {"mark": …, "bid": …, "ask": …}, …}}
     {"type": "heartbeat", "seq": SEQ}                there is nothing up to SEQ that was not sent
     {"type": "pong", "ping": N}
     {"type": "error", "code": …, "detail": …}
 and closes with one of the codes here; the reason of TOO_SLOW is {"seq": SEQ}, the last update that was sent.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from live.api.reads.fills import FILLS
-from live.api.reads.listing import Listing
+from live.api.reads.listing import LARGEST_ID, Listing
 from live.api.reads.money import BALANCES, LIQUIDATIONS
 from live.api.reads.orders import ORDERS
 from live.api.reads.positions import POSITIONS
@@ -41,6 +41,7 @@ CHANNELS = (*PRIVATE, MARKS)
 LONGEST_MESSAGE = 4_096  # characters
 
 GOING_AWAY = 1001
+UNSUPPORTED = 1003
 MESSAGE_TOO_BIG = 1009
 INTERNAL = 1011
 NOT_AUTHENTICATED = 4401
@@ -65,8 +66,8 @@ class Said(msgspec.Struct, forbid_unknown_fields=True):
     auth: Auth | None = None
     subscribe: tuple[str, ...] | None = None
     unsubscribe: tuple[str, ...] | None = None
-    ping: int | None = None
-    after: int | None = None
+    ping: Annotated[int, msgspec.Meta(ge=0, le=LARGEST_ID)] | None = None
+    after: Annotated[int, msgspec.Meta(ge=0, le=LARGEST_ID)] | None = None
 
 
 class Closing(Exception):
@@ -99,12 +100,28 @@ def read(text: str) -> Said:
     given = [part for part in (said.auth, said.subscribe, said.unsubscribe, said.ping) if part is not None]
     if len(given) != 1:
         raise InvalidInput("a message must have one of auth, subscribe, unsubscribe and ping")
-    if said.after is not None and (said.subscribe is None or said.after < 0):
-        raise InvalidInput("after must come with subscribe, and be 0 or more")
+    if said.after is not None and said.subscribe is None:
+        raise InvalidInput("after must come with subscribe")
     for name in (*(said.subscribe or ()), *(said.unsubscribe or ())):
         if name not in CHANNELS:
             raise InvalidInput(f"channel was {name!r}; it must be one of {', '.join(CHANNELS)}")
     return said
+
+
+def as_headers(auth: Auth) -> list[tuple[bytes, bytes]]:
+    """Return the headers that would have said the same."""
+    values = {
+        "authorization": None if auth.token is None else f"Bearer {auth.token}",
+        "hp-key": auth.key,
+        "hp-timestamp": auth.timestamp,
+        "hp-signature": auth.signature,
+        "hp-recv-window": auth.recv_window,
+    }
+    return [
+        (name.encode(), text.encode("latin-1", "replace"))
+        for name, text in values.items()
+        if text is not None
+    ]
 
 
 def write(kind: str, **fields: Any) -> str:

@@ -4,18 +4,33 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypedDict
 
 import asyncpg
 
+from live.api.reads.forms import decimal_text
 from live.api.reads.listing import Item
 from live.api.stream.protocol import PRIVATE, write
+from live.books.events import Mark
 from risk.errors import HybridPerpsError
 
 MOST_MISSED = 10_000  # rows of a channel
 _ROWS_AT_ONCE = 500
 _READERS = 3  # connections to the database that may be at this together
 _CHANNEL_OF = {listing.row: name for name, listing in PRIVATE.items()}
+
+
+class MarkItem(TypedDict):
+    """Be a symbol's mark and best prices."""
+
+    mark: str | None
+    bid: str | None
+    ask: str | None
+
+
+def mark_item(told: Mark) -> MarkItem:
+    """Write what the books tell of a symbol's market."""
+    return {"mark": decimal_text(told.mark), "bid": decimal_text(told.bid), "ask": decimal_text(told.ask)}
 
 
 class TooFar(HybridPerpsError):

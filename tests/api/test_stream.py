@@ -1,0 +1,298 @@
+"""The stream tells each user of everything once and in order, whatever breaks off, and nobody of another's."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from live.api.stream.hub import StreamLimits
+from tests.api.served import over_http, served_api
+from tests.api.traders import Trader, trader
+
+PRIVATE = ["orders", "fills", "positions", "liquidations", "balances"]
+
+
+@asynccontextmanager
+async def streaming(url: str, who: Trader | None = None) -> AsyncIterator[ClientConnection]:
+    """Open a stream, as ``who`` by its first message."""
+    async with connect(url.replace("http", "ws", 1) + "/v1/stream", proxy=None) as stream:
+        if who is not None:
+            await say(stream, auth={"token": who.token})
+            assert await hear(stream) == {"type": "authenticated", "user": who.user}
+        yield stream
+
+
+async def say(stream: ClientConnection, **message: Any) -> None:
+    await stream.send(json.dumps(message))
+
+
+async def hear(stream: ClientConnection) -> dict[str, Any]:
+    async with asyncio.timeout(10):
+        return json.loads(await stream.recv())
+
+
+async def subscribe(stream: ClientConnection, channels: list[str], after: int | None = None) -> list[dict]:
+    """Subscribe; return the updates that were missed."""
+    await say(stream, subscribe=channels, **({} if after is None else {"after": after}))
+    updates = []
+    while (message := await hear(stream))["type"] == "update":
+        updates.append(message)
+    assert message["type"] == "subscribed", message
+    return updates
+
+
+async def closed(stream: ClientConnection) -> tuple[int, str]:
+    """Wait for the end; return its code and reason."""
+    async with asyncio.timeout(10):
+        with pytest.raises(ConnectionClosed):
+            while True:
+                await stream.recv()
+    return stream.close_code, stream.close_reason
+
+
+def test_what_happens_to_a_user_is_told_to_that_user_alone(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url:
+            ann, bob = await trader(api), await trader(api)
+            async with streaming(url, ann) as of_ann, streaming(url, bob) as of_bob:
+                assert await subscribe(of_ann, PRIVATE) == await subscribe(of_bob, PRIVATE) == []
+                placed = await ann.order()
+                update = await hear(of_ann)
+                assert (update["type"], update["seq"] >= placed["seq"]) == ("update", True)
+                assert update["orders"] == (await ann.get("/orders"))["items"]
+                assert update["fills"] == (await ann.get("/fills"))["items"]
+                assert update["positions"] == (await ann.get("/positions"))["items"]
+                assert len(update["balances"]) == 1
+                await bob.limit()
+                assert [each["user"] for each in [await hear(of_bob)] if "user" in each] == []
+                await say(of_ann, ping=1)
+                assert await hear(of_ann) == {"type": "pong", "ping": 1}
+
+    asyncio.run(body())
+
+
+def test_what_was_missed_is_as_it_would_have_been_told(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url:
+            ann = await trader(api)
+            async with streaming(url, ann) as live:
+                await subscribe(live, PRIVATE)
+                opened = await ann.order(size="0.02")
+                first = await hear(live)
+                position = opened["fills"][0]["position_id"]
+                await ann.ask("POST", f"/positions/{position}/close", {"size": "0.01"})
+                second = await hear(live)
+                api.market.move("BTC", 96_000)
+                api.market.move("BTC", 92_000)
+                api.market.move("BTC", 89_000)
+                third = await hear(live)
+                assert third["liquidations"] == (await ann.get("/liquidations"))["items"]
+            async with streaming(url, ann) as later:
+                missed = await subscribe(later, PRIVATE, first["seq"])
+                assert _rows(missed, "fills") == second["fills"] + third["fills"]
+                assert _rows(missed, "liquidations") == third["liquidations"]
+                assert _rows(missed, "positions") == third["positions"]  # as it is last
+                assert _rows(missed, "orders") == second["orders"]
+                assert _rows(missed, "balances")[-1] == third["balances"][-1]
+                assert missed[-1]["seq"] == third["seq"]
+                assert await subscribe(later, ["orders"], third["seq"]) == []
+                await say(later, subscribe=["orders"], after=10**9)
+                assert (await hear(later))["code"] == "invalid"
+
+    asyncio.run(body())
+
+
+def _rows(updates: list[dict], channel: str) -> list[dict]:
+    return [row for update in updates for row in update.get(channel, [])]
+
+
+def test_a_client_that_is_cut_off_again_and_again_hears_of_everything_once(database: str) -> None:
+    """Orders go on while the connection is killed without a word; each fill is told once, each order as it ended."""
+
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url:
+            ann, bob = await trader(api), await trader(api)
+            done = asyncio.Event()
+
+            async def trade(who: Trader) -> None:
+                for number in range(60):
+                    if number % 3:
+                        await who.order("BUY" if number % 2 else "SELL", "0.001")
+                    else:
+                        await who.ask("DELETE", f"/orders/{await who.limit(size='0.001')}")
+
+            async def trade_all() -> None:
+                await asyncio.gather(*(trade(who) for who in (ann, ann, bob)))
+                done.set()
+
+            heard: list[dict] = []
+            after, kills = 0, 0
+            trading = asyncio.create_task(trade_all())
+            while not done.is_set():
+                async with streaming(url, ann) as stream:
+                    heard += await subscribe(stream, PRIVATE, after)
+                    for _ in range(1 + kills % 4):
+                        if done.is_set():
+                            break
+                        message = await hear(stream)
+                        if message["type"] == "update":
+                            heard.append(message)
+                    after = heard[-1]["seq"] if heard else 0
+                    stream.transport.abort()
+                    kills += 1
+            await trading
+            async with streaming(url, ann) as stream:
+                heard += await subscribe(stream, PRIVATE, after)
+            seqs = [update["seq"] for update in heard]
+            assert kills > 10
+            assert seqs == sorted(set(seqs))
+            fills = [item async for part in _all(ann, "/fills") for item in part]
+            assert _rows(heard, "fills") == fills[::-1]
+            orders = {item["order_id"]: item async for part in _all(ann, "/orders") for item in part}
+            assert {row["order_id"]: row for row in _rows(heard, "orders")} == orders
+            assert _rows(heard, "balances")[-1]["seq"] == max(
+                row["seq"] for row in fills + list(orders.values())
+            )
+
+    asyncio.run(body())
+
+
+async def _all(who: Trader, path: str) -> AsyncIterator[list[dict]]:
+    before: dict[str, int] = {}
+    while True:
+        page = await who.get(path, limit=50, **before)
+        yield page["items"]
+        if page["next"] is None:
+            return
+        before = {"before": page["next"]}
+
+
+def test_marks_are_for_everybody(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url, streaming(url) as stream:
+            await say(stream, subscribe=["marks"])
+            assert await hear(stream) == {"type": "subscribed", "channels": ["marks"], "seq": None}
+            api.market.move("BTC", 100_100)
+            marks: dict[str, Any] = {}
+            while marks.get("BTC", {}).get("mark") != "100100.0":
+                message = await hear(stream)
+                assert message["type"] == "marks"
+                marks |= message["marks"]
+            assert marks["BTC"] == {"mark": "100100.0", "bid": "100100.0", "ask": "100100.0"}
+            await say(stream, subscribe=["orders"])
+            while (message := await hear(stream))["type"] == "marks":
+                pass
+            assert (message["type"], message["code"]) == ("error", "not-authenticated")
+            await say(stream, unsubscribe=["marks"])
+            while (message := await hear(stream))["type"] == "marks":
+                pass
+            assert message == {"type": "unsubscribed", "channels": ["marks"]}
+
+    asyncio.run(body())
+
+
+NONSENSE = [
+    "",
+    "null",
+    "[]",
+    "{}",
+    '{"subscribe": ["house"]}',
+    '{"subscribe": "orders"}',
+    '{"subscribe": ["orders"], "after": -1}',
+    '{"subscribe": ["orders"], "after": 1.5}',
+    '{"subscribe": ["orders"], "ping": 1}',
+    '{"ping": 1, "after": 2}',
+    '{"subscribe": ["orders"], "user": "another"}',
+    '{"ping": ' + "9" * 3000 + "}",
+]
+
+
+def test_what_is_not_understood_is_said_and_the_stream_goes_on(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url:
+            ann = await trader(api)
+            async with streaming(url, ann) as stream:
+                for text in NONSENSE:
+                    await stream.send(text)
+                    answer = await hear(stream)
+                    assert (answer["type"], answer["code"]) == ("error", "invalid"), text[:80]
+                await say(stream, auth={"token": ann.token})
+                assert (await hear(stream))["code"] == "invalid"
+                assert await subscribe(stream, ["orders"]) == []
+            for sent, code in ((b"{}", 1003), ("x" * 5_000, 1009)):
+                async with streaming(url, ann) as stream:
+                    await stream.send(sent)
+                    assert (await closed(stream))[0] == code
+
+    asyncio.run(body())
+
+
+def test_who_is_not_known_or_ends_the_session_is_sent_away(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url:
+            api.services.stream.limits = StreamLimits(check_s=0.05, silent_s=0.3)
+            ann = await trader(api)
+            async with streaming(url) as stream:
+                await say(stream, auth={"token": ann.token[:-3]})
+                assert (await closed(stream))[0] == 4401
+            async with streaming(url) as stream:
+                assert await closed(stream) == (4401, "nobody said who is there")
+            async with streaming(url, ann) as stream:
+                await api.services.identity.sessions.revoke(ann.user, ann.session)
+                assert await closed(stream) == (4401, "the session or API key was ended")
+
+    asyncio.run(body())
+
+
+def test_one_user_has_so_many_connections_and_says_so_much(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url:
+            api.services.stream.limits = StreamLimits(of_user=2, of_address=3, said_per_minute=5)
+            ann, bob = await trader(api), await trader(api)
+            async with streaming(url, ann) as first, streaming(url, ann):
+                async with streaming(url) as third:
+                    await say(third, auth={"token": ann.token})
+                    assert (await closed(third))[0] == 4429
+                async with streaming(url, bob):
+                    pass
+                for _ in range(5):
+                    await say(first, ping=1)
+                assert (await closed(first))[0] == 4429
+                async with streaming(url, ann), streaming(url), streaming(url), streaming(url):
+                    async with streaming(url) as fourth:
+                        assert (await closed(fourth))[0] == 4429
+
+    asyncio.run(body())
+
+
+def test_who_does_not_read_is_dropped_with_notice_and_holds_up_nobody(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url:
+            api.services.stream.limits = StreamLimits(waiting=20)
+            ann = await trader(api)
+            for _ in range(50):
+                await ann.order(size="0.001")
+            async with streaming(url, ann) as slow, streaming(url, ann) as quick:
+                await subscribe(quick, PRIVATE)
+                slow.transport.pause_reading()
+                for _ in range(200):  # more than any buffer on the way takes
+                    await say(slow, subscribe=PRIVATE, after=0)
+                while len(api.services.stream._of_user[ann.user]) == 2:
+                    await ann.order(size="0.001")
+                    assert (await hear(quick))["type"] == "update"
+                slow.transport.resume_reading()
+                last = 0
+                with pytest.raises(ConnectionClosed):
+                    while True:
+                        last = json.loads(await slow.recv())["seq"]
+                assert slow.close_code == 4408
+                assert json.loads(slow.close_reason) == {"seq": last}
+                await ann.order(size="0.001")
+                assert (await hear(quick))["type"] == "update"
+
+    asyncio.run(body())
