@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
 
 from live.identity.keys import ApiKey, NewKey
 from live.identity.log_in import Challenge, LoggedIn
@@ -13,6 +13,14 @@ from live.identity.sessions import Tokens
 
 def _iso(at: datetime) -> str:
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _is_text(password: SecretStr) -> SecretStr:
+    try:
+        password.get_secret_value().encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold
+        raise ValueError("must be text") from None
+    return password
 
 
 At = Annotated[

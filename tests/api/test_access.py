@@ -1,30 +1,393 @@
-"""Registering, logging in, and looking after an account, over HTTP."""
+"""Registering, logging in and looking after an account, over HTTP: what is told, and what is not."""
 
-import asyncio
+import hashlib
+import json
+import secrets
+from dataclasses import replace
+from typing import Annotated
 
-from .people import sign_up
-from .served import served_api
+import asyncpg
+import psycopg
+import pytest
+
+from live.api.auth import operator
+from live.identity.names import new_token
+from live.identity.principal import Principal, Role
+from tests.api.access_site import open_site, site
+from tests.api.people import PASSWORD, letters, sign_up, token_for
+
+__all__ = ["open_site", "site"]
+
+OTHER = "another battery, another horse"
 
 
-def test_somebody_registers_logs_in_and_is_known(database):
+def refusal(answer) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    return answer.status_code, answer.json()["code"]
+
+
+def without_id(answer):
+    """Return all of an answer but what every answer has of its own."""
+    own = {"x-request-id", "ratelimit", "ratelimit-policy"}
+    headers = {name: value for name, value in answer.headers.items() if name not in own}
+    return answer.status_code, headers, answer.json() | {"instance": ""}
+
+
+def stranger() -> str:
+    return f"nobody-{secrets.token_hex(8)}@example.org"
+
+
+def test_somebody_registers_logs_in_and_is_known(site):
     async def scenario():
-        async with served_api(database) as api:
-            ann = await sign_up(api, "Ann@Example.org".lower(), totp=True)
-            answer = await ann.get("/v1/account/profile")
-            assert answer.status_code == 200
-            assert answer.json() | {"created_at": ""} == {
-                "user": ann.user,
-                "email": "ann@example.org",
-                "wallet_address": None,
-                "has_password": True,
-                "has_totp": True,
-                "kyc_status": "NONE",
-                "role": None,
-                "created_at": "",
-            }
-            assert (await ann.get("/v1/account/sessions")).json()[0]["current"]
-            key = await ann.key(code=ann.codes[0])
-            answer = await key.send("GET", "/v1/account/profile")
-            assert (answer.status_code, answer.json()["code"]) == (403, "scope-missing")
+        ann = await sign_up(site.api, totp=True)
+        answer = await ann.get("/v1/account/profile")
+        assert answer.status_code == 200
+        assert answer.json() | {"created_at": ""} == {
+            "user": ann.user,
+            "email": ann.email,
+            "wallet_address": None,
+            "has_password": True,
+            "has_totp": True,
+            "kyc_status": "NONE",
+            "role": None,
+            "created_at": "",
+        }
+        known = await asyncpg.connect(site.dsn)
+        assert await known.fetchval("select email from users where id = $1", ann.user) == ann.email
+        await known.close()
+        (session,) = (await ann.get("/v1/account/sessions")).json()
+        assert (session["current"], session["method"], session["unusual"]) == (True, "PASSWORD", False)
+        assert (await ann.get("/v1/account/kyc")).json() == {"kyc_status": "NONE"}
+        kinds = [event["kind"] for event in (await ann.get("/v1/account/security-events")).json()["items"]]
+        assert kinds == ["TOTP_ENROLLED", "LOGGED_IN", "REGISTERED"]
 
-    asyncio.run(scenario())
+    site.run(scenario())
+
+
+def test_answers_and_work_are_the_same_whether_an_address_has_an_account(site, monkeypatch):
+    """Whoever asks learns nothing: not from the answer, not from the statements, not from the hashes made."""
+    statements: list[str] = []
+    execute = asyncpg.connection.Connection._execute
+
+    async def noted(self, query, *rest, **more):
+        statements.append(query)
+        return await execute(self, query, *rest, **more)
+
+    async def scenario():
+        ann = await sign_up(site.api)
+        wallet_only = await sign_up(site.api)
+        await site.api.services.pool.execute(
+            "update access.accounts set password_hash = null where id = $1", wallet_only.user
+        )
+        monkeypatch.setattr(asyncpg.connection.Connection, "_execute", noted)
+        passwords = site.api.services.identity.passwords
+        hashes: list[str] = []
+        run = passwords._run
+
+        async def counted(work, *arguments):
+            hashes.append(work.__name__)
+            return await run(work, *arguments)
+
+        monkeypatch.setattr(passwords, "_run", counted)
+        for path, more in (
+            ("/v1/auth/register", {}),
+            ("/v1/auth/password/forgot", {}),
+            ("/v1/auth/login", {"password": OTHER}),
+        ):
+            seen = []
+            for address in (ann.email, stranger(), wallet_only.email):
+                statements.clear(), hashes.clear()
+                answer = await site.api.client.post(path, json={"email": address} | more)
+                seen.append((without_id(answer), _shapes(statements), tuple(hashes)))
+            assert seen[0] == seen[1] == seen[2]
+            assert seen[0][1]
+        assert seen[0][2] == ("verify",)
+
+    site.run(scenario())
+
+
+def _shapes(statements: list[str]) -> list[str]:
+    """Return the statements without those that another task makes at any time."""
+    return [query for query in statements if "access.operators" not in query and "access." in query]
+
+
+def test_lock_is_the_same_for_known_and_unknown_addresses(site):
+    async def scenario():
+        ann = await sign_up(site.api)
+        seen = []
+        for address in (ann.email, stranger()):
+            api, told = site.from_elsewhere(), []
+            for _ in range(6):
+                body = {"email": address, "password": OTHER}
+                told.append(without_id(await api.client.post("/v1/auth/login", json=body)))
+            seen.append([(status, document["code"]) for status, _, document in told])
+            assert 58 <= int(told[-1][1]["retry-after"]) <= 60
+        assert seen[0] == seen[1] == [(401, "wrong-credentials")] * 5 + [(429, "too-many-attempts")]
+        assert refusal(await ann.log_in()) == (429, "too-many-attempts")  # also for the right password
+        site.clock.advance(60)
+        assert (await ann.log_in()).status_code == 200
+
+    site.run(scenario())
+
+
+def test_second_factor_is_asked_for_and_each_code_counts_once(site):
+    async def scenario():
+        ann = await sign_up(site.api, totp=True)
+        site.clock.advance(90)
+        answer = await ann.log_in()
+        assert answer.json()["kind"] == "challenge"
+        body = {"challenge": answer.json()["challenge"], "code": ann.code()}
+        body["trust_device_as"] = "laptop"
+        answer = await site.api.client.post("/v1/auth/login/totp", json=body)
+        assert answer.status_code == 200
+        device = answer.json()["device_token"]
+        assert refusal(await site.api.client.post("/v1/auth/login/totp", json=body)) == (
+            401,
+            "wrong-challenge",
+        )
+        assert refusal(await ann.log_in(code=ann.code())) == (401, "wrong-code")
+        assert refusal(await ann.log_in(code=ann.code(5))) == (401, "wrong-code")
+        assert (await ann.log_in(code=ann.codes[0])).status_code == 200
+        assert refusal(await ann.log_in(code=ann.codes[0])) == (401, "wrong-code")
+        assert (await ann.log_in(device_token=device)).json()["kind"] == "session"
+        (found,) = (await ann.get("/v1/account/devices")).json()
+        assert (await ann.delete(f"/v1/account/devices/{found['id']}")).status_code == 204
+        assert (await ann.log_in(device_token=device)).json()["kind"] == "challenge"
+        assert (await ann.get("/v1/account/recovery-codes")).json() == {"left": 9}
+
+    site.run(scenario())
+
+
+def test_session_is_refreshed_and_ends_when_a_token_comes_twice(site):
+    async def scenario():
+        ann = await sign_up(site.api)
+        stolen = ann.refresh
+        answer = await site.api.client.post("/v1/auth/refresh", json={"refresh_token": stolen})
+        ann.take(answer)
+        assert (await ann.get("/v1/account/profile")).status_code == 200
+        for token in (stolen, ann.refresh):
+            answer = await site.api.client.post("/v1/auth/refresh", json={"refresh_token": token})
+            assert refusal(answer) == (401, "wrong-token")
+        assert refusal(await ann.get("/v1/account/profile")) == (401, "session-ended")
+
+    site.run(scenario())
+
+
+def test_session_ends_by_log_out_by_its_owner_and_with_the_password(site):
+    async def scenario():
+        ann = await sign_up(site.api)
+        there = replace(ann)
+        await there.log_in()
+        assert (await ann.delete(f"/v1/account/sessions/{there.session}")).status_code == 204
+        assert refusal(await there.get("/v1/account/profile")) == (401, "session-ended")
+        await there.log_in()
+        assert (await ann.delete("/v1/account/sessions")).status_code == 204
+        assert refusal(await there.get("/v1/account/profile")) == (401, "session-ended")
+        await there.log_in()
+        body = {"old_password": PASSWORD, "new_password": OTHER}
+        assert (await ann.post("/v1/account/password", body)).status_code == 204
+        assert refusal(await there.get("/v1/account/profile")) == (401, "session-ended")
+        assert (await ann.post("/v1/auth/logout")).status_code == 204
+        assert refusal(await ann.get("/v1/account/profile")) == (401, "session-ended")
+        assert (await ann.log_in(OTHER)).status_code == 200
+        site.clock.advance(306)
+        assert refusal(await ann.get("/v1/account/profile")) == (401, "token-expired")
+
+    site.run(scenario())
+
+
+def test_forgotten_password_is_set_anew_and_ends_the_keys(site):
+    async def scenario():
+        ann = await sign_up(site.api)
+        key = await ann.key()
+        await site.api.client.post("/v1/auth/password/forgot", json={"email": ann.email})
+        body = {"token": await token_for(site.api, ann.email), "password": OTHER}
+        assert (await site.api.client.post("/v1/auth/password/reset", json=body)).status_code == 204
+        assert refusal(await site.api.client.post("/v1/auth/password/reset", json=body)) == (
+            401,
+            "wrong-token",
+        )
+        assert refusal(await ann.get("/v1/account/profile")) == (401, "session-ended")
+        assert refusal(await key.send("GET", "/v1/keys")) == (401, "wrong-signature")
+        assert refusal(await ann.log_in()) == (401, "wrong-credentials")
+        assert (await ann.log_in(OTHER)).status_code == 200
+        subjects = [subject for subject, _ in await letters(site.api, ann.email)]
+        assert subjects == ["Confirm your e-mail address", "Set another password", "A change to your account"]
+
+    site.run(scenario())
+
+
+def test_nobody_sees_or_ends_what_is_another_s(site):
+    async def scenario():
+        ann, bob = await sign_up(site.api, totp=True), await sign_up(site.api)
+        key = await ann.key(code=ann.codes[0])
+        for path in (f"/v1/account/sessions/{ann.session}", f"/v1/keys/{key.id}"):
+            assert (await bob.delete(path)).status_code == 404
+        assert (await bob.post(f"/v1/keys/{key.id}/rotate")).status_code == 404
+        assert (await bob.get("/v1/keys")).json() == []
+        assert [each["id"] for each in (await bob.get("/v1/account/sessions")).json()] == [bob.session]
+        assert (await ann.get("/v1/account/profile")).status_code == 200
+
+    site.run(scenario())
+
+
+def test_sensitive_changes_take_the_password_and_a_code(site):
+    async def scenario():
+        ann = await sign_up(site.api)
+        assert refusal(await ann.post("/v1/account/totp")) == (401, "wrong-credentials")
+        await ann.enrol()
+        for path, body in (
+            ("/v1/keys", {"name": "bot", "scopes": ["READ"]}),
+            ("/v1/account/email", {"email": stranger(), "password": PASSWORD}),
+        ):
+            assert refusal(await ann.post(path, body)) == (403, "second-factor-needed")
+            assert refusal(await ann.post(path, body | {"code": "000000"})) == (401, "wrong-code")
+        body = {"email": stranger(), "password": OTHER, "code": ann.codes[0]}
+        assert refusal(await ann.post("/v1/account/email", body)) == (401, "wrong-credentials")
+        body = {"code": ann.codes[0], "password": OTHER}
+        assert refusal(await ann.post("/v1/account/totp/disable", body)) == (401, "wrong-credentials")
+        body["password"] = PASSWORD
+        assert (await ann.post("/v1/account/totp/disable", body)).status_code == 204
+        assert (await ann.log_in()).json()["kind"] == "session"
+
+    site.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("register", {}, "body.email"),
+        ("register", {"email": "a@b.c", "admin": True}, "body.admin"),
+        ("login", {"email": "a@b.c", "password": ["a secret"]}, "body.password"),
+        ("login", {"email": "a@b.c", "password": "a secret" * 100}, "body.password"),
+        ("login", {"email": 7, "password": "a secret"}, "body.email"),
+        ("login", {"email": "a@b.c", "password": "a \ud800 secret"}, "body.password"),
+        ("refresh", {"refresh_token": "a secret"}, "body.refresh_token"),
+        ("login/totp", {"challenge": "x" * 43, "code": "a secret"}, "body.code"),
+        ("wallet/login", {"message": "m", "signature": "0xsecret"}, "body.signature"),
+        ("verify-email", {"token": "x" * 43, "password": "short"}, ""),
+        ("register", {"email": "no address"}, ""),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_named_and_not_repeated(site, path, body, field):
+    async def scenario():
+        content = json.dumps(body)
+        headers = {"Content-Type": "application/json"}
+        answer = await site.api.client.post(f"/v1/auth/{path}", content=content, headers=headers)
+        assert refusal(answer) == (422, "invalid")
+        assert [error["field"] for error in answer.json()["errors"]] == ([field] if field else [])
+        assert "secret" not in answer.text
+
+    site.run(scenario())
+
+
+def test_text_that_a_database_cannot_hold_is_refused_or_harmless(site):
+    async def scenario():
+        ann = await sign_up(site.api)
+        for name in ("\0", "a\0b", "\x1b[2J", "\u202e"):
+            answer = await ann.post("/v1/keys", {"name": name, "scopes": ["READ"]})
+            assert refusal(answer) == (422, "invalid")
+        body = {"email": ann.email, "password": "a\0b"}
+        assert refusal(await site.api.client.post("/v1/auth/login", json=body)) == (401, "wrong-credentials")
+        answer = await ann.log_in(device_token="\0" * 43)
+        assert answer.status_code == 422
+
+    site.run(scenario())
+
+
+def test_operators_need_their_role_and_a_second_factor(site):
+    async def scenario():
+        async def answer(principal: Annotated[Principal, operator(Role.OPERATIONS)]) -> str:
+            return principal.user
+
+        site.api.app.add_api_route("/v1/test-of-operators", answer)
+        ann = await sign_up(site.api)
+        key = await ann.key()
+        standings = site.api.services.identity.standings
+
+        async def be(role: str) -> None:
+            await site.api.services.pool.execute(
+                """insert into access.operators (account_id, role, added_by, added_at, changed_by, changed_at)
+                values ($1, $2, 'test', now(), 'test', now())
+                on conflict (account_id) do update set role = $2""",
+                ann.user,
+                role,
+            )
+            standings.forget()
+
+        path = "/v1/test-of-operators"
+        assert refusal(await site.api.client.get(path)) == (401, "not-authenticated")
+        assert refusal(await ann.get(path)) == (403, "role-missing")
+        await be("ANALYST")
+        assert refusal(await ann.get(path)) == (403, "role-missing")
+        await be("OPERATIONS")
+        assert refusal(await ann.get(path)) == (403, "second-factor-needed")
+        assert refusal(await key.send("GET", path)) == (403, "role-missing")  # a key is no operator
+        await ann.enrol()
+        assert (await ann.get(path)).json() == ann.user
+
+    site.run(scenario())
+
+
+def test_stolen_database_and_logs_reveal_no_secret(site, capfd, caplog):
+    async def scenario():
+        ann = await sign_up(site.api, totp=True)
+        key = await ann.key(code=ann.codes[0])
+        site.clock.advance(90)
+        answer = await ann.log_in()
+        challenge = answer.json()["challenge"]
+        body = {"challenge": challenge, "code": ann.code(), "trust_device_as": "laptop"}
+        answer = await site.api.client.post("/v1/auth/login/totp", json=body)
+        device, old = answer.json()["device_token"], ann.refresh
+        ann.take(answer)
+        rotated = (await ann.post(f"/v1/keys/{key.id}/rotate", {"grace_s": 60, "code": ann.codes[1]})).json()
+        await site.api.client.post("/v1/auth/password/forgot", json={"email": ann.email})
+        reset = await token_for(site.api, ann.email)
+        secret = [
+            PASSWORD,
+            ann.totp,
+            key.secret,
+            rotated["secret"],
+            challenge,
+            device,
+            old,
+            ann.refresh,
+            reset,
+        ]
+        codes = [each.replace("-", "") for each in ann.codes]
+        return [*secret, *codes, *ann.codes, ann.access, hashlib.sha256(reset.encode()).hexdigest()]
+
+    secret = site.run(scenario())
+    dump = _dump(site.dsn)
+    assert "laptop" in dump  # it is a dump of all that, indeed
+    log = "".join(capfd.readouterr()) + caplog.text
+    for each in secret:
+        assert each not in dump
+        assert each.encode().hex() not in dump
+        assert each not in log
+
+
+def _dump(dsn: str) -> str:
+    """Return every row of every table as text."""
+    with psycopg.connect(dsn) as connection:
+        tables = connection.execute(
+            """select format('%I.%I', schemaname, tablename) from pg_tables
+            where schemaname in ('public', 'access')"""
+        ).fetchall()
+        rows = [
+            connection.execute(f"select row_to_json(t)::text from {name} as t".encode()).fetchall()
+            for (name,) in tables
+        ]
+    return "\n".join(row for table in rows for (row,) in table)
+
+
+def test_token_of_nobody_is_refused_everywhere(site):
+    async def scenario():
+        for path, body in (
+            ("/v1/auth/verify-email", {"token": new_token(), "password": PASSWORD}),
+            ("/v1/auth/password/reset", {"token": new_token(), "password": PASSWORD}),
+            ("/v1/auth/refresh", {"refresh_token": new_token()}),
+        ):
+            assert refusal(await site.api.client.post(path, json=body)) == (401, "wrong-token")
+
+    site.run(scenario())
