@@ -15,6 +15,7 @@ from live.api.metered_bus import MeteredBus
 from live.api.metrics import Metrics
 from live.api.rates import Rates
 from live.api.readiness import Readiness
+from live.api.reads.markets import Markets
 from live.api.settings import ApiSettings
 from live.api.shared_state import SharedState, open_shared_state
 from live.api.stream.hub import StreamHub, StreamLimits, open_stream
@@ -49,6 +50,7 @@ class Services:
     withdrawals: Withdrawals
     office: Office
     stream: StreamHub
+    markets: Markets
     dev: bool = False
 
 
@@ -107,6 +109,7 @@ async def open_services(
             Withdrawals(pool, bus, clock, identity.email_tokens, mailer, WithdrawalRules()),
             open_office(pool, bus, clock, identity.standings.forget),
             hub,
+            Markets(bus),
             dev,
         )
 

@@ -24,10 +24,12 @@ from live.api.reads.money import (
 )
 from live.api.reads.orders import ORDERS, OrderItem, OrderWithFills
 from live.api.reads.positions import POSITIONS, PositionItem
+from live.api.reads.summary import AccountSummary, account_summary
 from live.api.services import Using
+from live.books.queries import AccountQuery
 from live.identity.principal import Principal, Scope
 
-router = APIRouter(tags=["history"], responses=documented(401, 403))
+router = APIRouter(tags=["history"], responses=documented(401, 403, 504))
 
 Reader = Annotated[Principal, needs(Scope.READ)]
 OrderName = Annotated[str, Path(pattern=r"^o[0-9]{1,19}$", examples=["o1207"])]
@@ -87,6 +89,12 @@ async def list_liquidations(
 async def list_balance_changes(using: Using, reader: Reader, asked: Annotated[Paging, Query()]) -> Response:
     """List whatever changed your total balance, the newest first."""
     return await _page(using, reader, BALANCE_CHANGES, asked, asked.span("ts", nanoseconds=True))
+
+
+@router.get("/account/summary", response_model=AccountSummary)
+async def get_summary(using: Using, reader: Reader) -> Response:
+    """Show your account at the marks of now: margin ratio, open positions and their liquidation prices."""
+    return json_answer(account_summary(await using.bus.ask(AccountQuery(reader.user))))
 
 
 class _Exported(NamedTuple):

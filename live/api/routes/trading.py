@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -18,14 +17,17 @@ from live.api.reads.filters import Id, Symbol
 from live.api.reads.open_orders import open_at
 from live.api.reads.orders import ORDERS
 from live.api.reads.positions import POSITIONS
+from live.api.reads.summary import Preview, preview
 from live.api.services import Services, Using
 from live.api.trading_answers import CancelAllAnswer, CancelAnswer, MarginAnswer, OrderAnswer, order_answer
 from live.books.commands import Answer, Asked, Command
+from live.books.queries import PreviewQuery
 from live.identity.principal import Principal, Scope
 from risk.inputs import CancelSubmitted, MarginAdjusted
 
 router = APIRouter(tags=["trading"], responses=documented(401, 403, 504))
 
+Reader = Annotated[Principal, needs(Scope.READ)]
 Trader = Annotated[Principal, needs(Scope.TRADE)]
 OrderName = Annotated[str, Path(pattern=r"^o[0-9]{1,18}$", examples=["o1207"])]
 PositionName = Annotated[Id, Path()]
@@ -47,6 +49,15 @@ async def place_order(using: Using, trader: Trader, key: IdempotencyKey, body: O
     """Place an order; the answer comes when it is committed, with the fills it had at once."""
     answer = await _ask(using, trader, key, body.order(trader.user))
     return json_answer(order_answer(_done(answer, body)), 201)
+
+
+@router.post("/orders/preview", response_model=Preview)
+async def preview_order(using: Using, reader: Reader, body: OrderBody) -> Response:
+    """Show what an order would cost now, and whether it would be taken; nothing is done."""
+    view = await using.bus.ask(PreviewQuery(body.order(reader.user)))
+    if view.status == "INVALID":
+        raise _invalid(view.detail, body)
+    return json_answer(preview(view))
 
 
 @router.delete("/orders/{order_id}", response_model=CancelAnswer, responses=documented(404, 409))
@@ -121,14 +132,15 @@ def _done(answer: Answer, body: BaseModel | None = None) -> Answer:
         return answer
     if answer.status == "REFUSED":
         raise Problem(409, answer.code, answer.detail or answer.code)
-    raise Problem(422, "invalid", answer.detail, errors=_errors(answer.detail, body))
+    raise _invalid(answer.detail, body)
 
 
-def _errors(detail: str, body: BaseModel | None) -> Sequence[FieldError]:
-    found = _NAMED.match(detail)
-    if body is None or found is None or found[1] not in type(body).model_fields:
-        return ()
-    return [FieldError(field=f"body.{found[1]}", detail=detail)]
+def _invalid(detail: str, body: BaseModel | None) -> Problem:
+    """Return the problem that the books say ``detail``, of the field whose name it begins with."""
+    found, errors = _NAMED.match(detail), []
+    if body is not None and found is not None and found[1] in type(body).model_fields:
+        errors.append(FieldError(field=f"body.{found[1]}", detail=detail))
+    return Problem(422, "invalid", detail, errors=errors)
 
 
 def _no_position(position_id: int) -> Problem:
