@@ -17,13 +17,14 @@ from fastapi import FastAPI
 
 from live.api import logs
 from live.api.app import create_app
+from live.api.http_protocol import http_protocol
 from live.api.chores import chores
 from live.api.services import open_services
 from live.api.settings import ApiSettings
 from live.books.bus import InProcessBus
 from live.books.process import BooksProcess
 from live.books.server import BooksServer
-from live.cli_books import feed_and_specs, say, show_opened, show_replayed, signals_call
+from live.cli_books import feed_and_specs, loop_factory, say, show_opened, show_replayed, signals_call
 from live.database import opened_in_thread
 from live.identity.mail import Letter
 from live.ledger.book_options import BookOptions
@@ -74,7 +75,7 @@ def serve_command(how: Serving) -> None:
         settings = settings.model_copy(update={"public_url": _address(how, listening)})
     logs.configure(how.log_level)
     logging.getLogger("stamina").setLevel(logging.ERROR)  # it tells of every attempt; we tell of the loss
-    with listening, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with listening, asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_until_stopped(how, settings, listening, tls))
     say("stopped in order")
 
@@ -144,6 +145,7 @@ class _Server(uvicorn.Server):
 def _config(app: FastAPI, tls: ssl.SSLContext | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=http_protocol(),
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,
@@ -236,14 +238,6 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
 
 def _no_password() -> str:
     raise InvalidInput("--tls-key was encrypted; it must be a key without a password")
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # Windows
-        return None
-    return uvloop.new_event_loop
 
 
 def _address(how: Serving, listening: socket.socket) -> str:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from live.books.bus import InProcessBus
+from live.books.collector import calm_collector
 from live.books.feed import Feed
 from live.books.process import BooksProcess
 from live.books.redis_books import RedisBooks, serving_redis
@@ -96,7 +97,8 @@ class BooksServer:
                 context = serving_redis(self._settings.bus_url, self.bus)
                 self._over_redis = await stack.enter_async_context(context)
             self._opened(process, dsn, time.monotonic() - began)
-            await self._serve(process)
+            with calm_collector():
+                await self._serve(process)
 
     async def _serve(self, process: BooksProcess) -> None:
         """Wait for the end of the books, or of what they cannot go on without."""
