@@ -17,8 +17,8 @@ from fastapi import FastAPI
 
 from live.api import logs
 from live.api.app import create_app
-from live.api.http_protocol import http_protocol
 from live.api.chores import chores
+from live.api.http_protocol import http_protocol
 from live.api.services import open_services
 from live.api.settings import ApiSettings
 from live.books.bus import InProcessBus
