@@ -28,7 +28,9 @@ At = Annotated[
 ]
 Email = Annotated[str, Field(min_length=3, max_length=254, examples=["ann@example.org"])]
 Password = Annotated[
-    SecretStr, Field(min_length=1, max_length=256, examples=["correct horse battery staple"])
+    SecretStr,
+    Field(min_length=1, max_length=256, examples=["correct horse battery staple"]),
+    AfterValidator(_is_text),
 ]
 Token = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_-]{43}$", examples=["qD3cVtJ0m1x5yqV8o2r7Zk4uE9sB6hN-aGfLwXpTiKc"])

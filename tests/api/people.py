@@ -71,13 +71,13 @@ class Person:
         return pyotp.TOTP(self.totp).at(self.api.services.clock() // 10**9 + 30 * steps)
 
     async def enrol(self) -> None:
-        """Enrol an authenticator, with the code of the step before this one, and give it in this session."""
+        """Enrol an authenticator and give it in this session; its codes up to the next step's are used then."""
         answer = await self.post("/v1/account/totp", {"password": PASSWORD})
         self.totp = answer.json()["secret"]
-        answer = await self.post("/v1/account/totp/confirm", {"code": self.code(-1)})
+        answer = await self.post("/v1/account/totp/confirm", {"code": self.code()})
         assert answer.status_code == 200, answer.text
         self.codes = answer.json()["codes"]
-        answer = await self.post("/v1/auth/second-factor", {"code": self.code()})
+        answer = await self.post("/v1/auth/second-factor", {"code": self.code(1)})
         assert answer.status_code == 200, answer.text
         self.access = answer.json()["access_token"]
 
