@@ -48,9 +48,11 @@ class Tamperer:
     def acts(self, table: str) -> Iterator[tuple[str, list[str]]]:
         """Give (what is done, the statements that would do it, of which the first possible one is to be taken)."""
         ((count,),) = self.connection.execute(f"select count(*) from {table}".encode()).fetchall()
-        where = f"where (tableoid, ctid) = (select tableoid, ctid from {table} offset {count // 2} limit 1)"
+        columns = self.columns(table)
+        middle = f"select tableoid, ctid from {table} order by {next(iter(columns))} desc offset {count // 2} limit 1"
+        where = f"where (tableoid, ctid) = ({middle})"
         if count:
-            for column, kind in self.columns(table).items():
+            for column, kind in columns.items():
                 yield f"change {table}.{column}", list(self._updates(table, column, kind, where))
             yield f"delete from {table}", [f"delete from {table} {where}"]
         yield f"insert into {table}", list(self._inserts(table, count > 0))

@@ -32,7 +32,7 @@ REFUSED = {
     *("change wallets.frozen_margin", "change wallets.cash", "change wallets.order_holds"),
     *("change wallets.isolated_margin", "change hot_wallets.id", "change hot_wallets.chain"),
     *("change hot_wallets.address", "insert into hot_wallets", "change withdrawals.status"),
-    *("change withdrawals.approved_at", "change withdrawals.refused_by"),
+    *("change withdrawals.approved_at", "change withdrawals.approvals_given"),
 }
 
 
