@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -184,7 +185,9 @@ def _cell(value: Any) -> str:
 SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=12)
 
 
-def test_pages_of_any_size_are_the_whole_list_under_inserts(database: str) -> None:
+def test_pages_of_any_size_are_the_whole_list_under_inserts(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Beside each walk through the pages orders come in; the walk is the list as it was when it began."""
 
     async def body() -> None:
@@ -194,6 +197,8 @@ def test_pages_of_any_size_are_the_whole_list_under_inserts(database: str) -> No
                 await ann.order(size="0.001")
                 await bob.order(size="0.001")
             pool, loop = api.services.pool, asyncio.get_running_loop()
+
+            monkeypatch.setattr("live.api.reads.listing._EXPORTED_AT_ONCE", 7)
 
             async def walk(listing: Any, sizes: list[int], conditions: list[Condition]) -> None:
                 before, found = None, []

@@ -3,24 +3,44 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from live.api.stream.hub import StreamLimits
+from live.books.events import BooksEvent, Gap
+from live.identity.keys import NewKey
+from live.identity.principal import Scope
 from tests.api.served import over_http, served_api
-from tests.api.traders import Trader, trader
+from tests.api.traders import ORIGIN, Trader, signature, trader
 
 PRIVATE = ["orders", "fills", "positions", "liquidations", "balances"]
+
+
+def socket_url(url: str) -> str:
+    return url.replace("http", "ws", 1) + "/v1/stream"
+
+
+@asynccontextmanager
+async def signed_in(url: str, key: NewKey) -> AsyncIterator[ClientConnection]:
+    """Open a stream as an API key, by its first message."""
+    async with connect(socket_url(url), proxy=None) as stream:
+        stamp = str(time.time_ns() // 1_000_000)
+        headers = signature(key.key.id, key.secret, stamp, "GET", "/v1/stream")
+        fields = {"key": key.key.id, "timestamp": stamp, "signature": headers["HP-SIGNATURE"]}
+        await say(stream, auth=fields)
+        yield stream
 
 
 @asynccontextmanager
 async def streaming(url: str, who: Trader | None = None) -> AsyncIterator[ClientConnection]:
     """Open a stream, as ``who`` by its first message."""
-    async with connect(url.replace("http", "ws", 1) + "/v1/stream", proxy=None) as stream:
+    async with connect(socket_url(url), proxy=None) as stream:
         if who is not None:
             await say(stream, auth={"token": who.token})
             assert await hear(stream) == {"type": "authenticated", "user": who.user}
@@ -119,8 +139,12 @@ def _rows(updates: list[dict], channel: str) -> list[dict]:
     return [row for update in updates for row in update.get(channel, [])]
 
 
-def test_a_client_that_is_cut_off_again_and_again_hears_of_everything_once(database: str) -> None:
+def test_a_client_that_is_cut_off_again_and_again_hears_of_everything_once(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Orders go on while the connection is killed without a word; each fill is told once, each order as it ended."""
+    monkeypatch.setattr("live.api.reads.listing._READ_AT_ONCE", 5)
+    monkeypatch.setattr("live.api.stream.updates._ROWS_AT_ONCE", 3)
 
     async def body() -> None:
         async with served_api(database) as api, over_http(api) as url:
@@ -178,6 +202,69 @@ async def _all(who: Trader, path: str) -> AsyncIterator[list[dict]]:
         if page["next"] is None:
             return
         before = {"before": page["next"]}
+
+
+def test_a_client_that_was_away_for_too_long_is_told_so(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("live.api.stream.updates.MOST_MISSED", 3)
+
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url:
+            ann = await trader(api)
+            orders = [await ann.order() for _ in range(4)]
+            async with streaming(url, ann) as stream:
+                await say(stream, subscribe=["fills"], after=0)
+                assert (await hear(stream))["code"] == "resume-too-far"
+                missed = await subscribe(stream, ["fills"], orders[0]["seq"])
+                assert len(_rows(missed, "fills")) == 3
+
+    asyncio.run(body())
+
+
+def test_a_gap_in_what_the_books_tell_is_filled_from_the_database(database: str) -> None:
+    """The hub is told that events were lost, and of some not at all: each fill is still told once and in order."""
+
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url:
+            ann, hub = await trader(api), api.books.bus.events
+            async with streaming(url, ann) as stream:
+                await subscribe(stream, PRIVATE)
+                publish, losing = hub.publish, False
+
+                def lose_some(event: BooksEvent) -> None:
+                    if not losing:
+                        publish(event)
+
+                hub.publish = lose_some
+                for number in range(24):
+                    losing = number % 4 >= 2
+                    if number % 4 == 0:
+                        publish(Gap())
+                    await ann.order(size="0.001")
+                losing = False
+                publish(Gap())
+                fills = (await ann.get("/fills"))["items"]
+                heard: list[dict] = []
+                while len(heard) < len(fills):
+                    heard += (await hear(stream)).get("fills", [])
+                assert heard == fills[::-1]
+
+    asyncio.run(body())
+
+
+def test_silence_is_told_too(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url:
+            api.services.stream.limits = StreamLimits(heartbeat_s=0.05)
+            ann = await trader(api)
+            async with streaming(url, ann) as stream:
+                assert (await hear(stream))["type"] == "heartbeat"
+                placed = await ann.order()
+                while (beat := await hear(stream))["seq"] < placed["seq"]:
+                    assert beat["type"] == "heartbeat"
+
+    asyncio.run(body())
 
 
 def test_marks_are_for_everybody(database: str) -> None:
@@ -244,7 +331,7 @@ def test_who_is_not_known_or_ends_the_session_is_sent_away(database: str) -> Non
     async def body() -> None:
         async with served_api(database) as api, over_http(api) as url:
             api.services.stream.limits = StreamLimits(check_s=0.05, silent_s=0.3)
-            ann = await trader(api)
+            ann, bob = await trader(api), await trader(api)
             async with streaming(url) as stream:
                 await say(stream, auth={"token": ann.token[:-3]})
                 assert (await closed(stream))[0] == 4401
@@ -253,6 +340,21 @@ def test_who_is_not_known_or_ends_the_session_is_sent_away(database: str) -> Non
             async with streaming(url, ann) as stream:
                 await api.services.identity.sessions.revoke(ann.user, ann.session)
                 assert await closed(stream) == (4401, "the session or API key was ended")
+            keys = api.services.identity.keys
+            reading, trading = [
+                await keys.create(ann.user, "k", [scope], [], ORIGIN) for scope in (Scope.READ, Scope.TRADE)
+            ]
+            async with signed_in(url, trading) as stream:
+                assert (await closed(stream))[0] == 4403
+            async with signed_in(url, reading) as stream:
+                assert await hear(stream) == {"type": "authenticated", "user": ann.user}
+                assert await subscribe(stream, PRIVATE) == []
+                await keys.rotate(ann.user, reading.key.id, 0, ORIGIN)
+                assert await closed(stream) == (4401, "the session or API key was ended")
+            async with signed_in(url, reading) as stream:
+                assert (await closed(stream))[0] == 4401
+            async with connect(socket_url(url), proxy=None, additional_headers=bob.headers) as stream:
+                assert await hear(stream) == {"type": "authenticated", "user": bob.user}
 
     asyncio.run(body())
 
