@@ -77,13 +77,15 @@ class Accounts:
             raise Conflict("taken", "another account has this e-mail address or wallet") from None
 
     async def bring_into_books(self, account: Account) -> None:
-        """Make an account a user of the books if it is none; raises what the bus does, then ask again."""
+        """Make an account a user of the books if it is none; raises what the bus does, then ask again.
+
+        They are told the id alone: addresses change and pass on to others, the books' journal never does.
+        """
         if account.in_books:
             return
         known = await self._pool.fetchval("select true from users where id = $1", account.id)
         if not known:
-            asked = UserRegistered(0, account.id, account.email, account.wallet_address)
-            answer = await self._bus.submit(Command(f"register:{account.id}", asked))
+            answer = await self._bus.submit(Command(f"register:{account.id}", UserRegistered(0, account.id)))
             if answer.status != "DONE":
                 raise InvariantBroken(f"the books refuse the account {account.id}: {answer.detail}")
         await self._pool.execute(

@@ -142,6 +142,11 @@ def _verify(message: str, signature: str, public_url: str, now: datetime) -> tup
     return parsed.address.lower(), parsed.nonce
 
 
+def prepare() -> None:
+    """Import what takes seconds, so that no log-in has to; run it in a thread before there is traffic."""
+    _siwe()
+
+
 def _siwe() -> Any:
     """Return the library, which takes seconds to import and warns of what it imports."""
     with warnings.catch_warnings():

@@ -53,7 +53,10 @@ def test_somebody_registers_logs_in_and_is_known(site):
             "created_at": "",
         }
         known = await asyncpg.connect(site.dsn)
-        assert await known.fetchval("select email from users where id = $1", ann.user) == ann.email
+        assert tuple(await known.fetchrow("select id, email from users where id = $1", ann.user)) == (
+            ann.user,
+            None,
+        )
         await known.close()
         (session,) = (await ann.get("/v1/account/sessions")).json()
         assert (session["current"], session["method"], session["unusual"]) == (True, "PASSWORD", False)
@@ -379,6 +382,22 @@ def _dump(dsn: str) -> str:
             for (name,) in tables
         ]
     return "\n".join(row for table in rows for (row,) in table)
+
+
+def test_address_that_was_given_up_is_free_for_others(site):
+    async def scenario():
+        ann = await sign_up(site.api)
+        first, second = ann.email, stranger()
+        body = {"email": second, "password": PASSWORD}
+        assert (await ann.post("/v1/account/email", body)).status_code == 202
+        body = {"token": await token_for(site.api, second)}
+        assert (await ann.post("/v1/account/email/confirm", body)).status_code == 204
+        bob = await sign_up(site.api, first)
+        assert bob.user != ann.user
+        assert refusal(await replace(ann, email=first).log_in(OTHER)) == (401, "wrong-credentials")
+        assert (await replace(ann, email=second).log_in()).status_code == 200
+
+    site.run(scenario())
 
 
 def test_token_of_nobody_is_refused_everywhere(site):
