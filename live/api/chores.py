@@ -4,9 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from live.api.services import Services
 from live.books.commands import NotAnswered, Overloaded
+from live.identity import wallet
 from live.ledger.writer import LOST
 
 _EVERY_S = 5.0
@@ -35,6 +37,8 @@ async def _rounds(services: Services) -> None:
         await _tried("finishing proposals", services.office.proposals.finish)
         if number % _TIDY_EVERY == 0:
             await _tried("tidying up", services.identity.tidy)
+        if number == 1:  # seconds of importing: later than the start, which shall be quick
+            await _tried("making ready for wallets", partial(asyncio.to_thread, wallet.prepare))
         number += 1
         await asyncio.sleep(_EVERY_S)
 

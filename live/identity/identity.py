@@ -1,7 +1,6 @@
 """All of it, put together once for a process."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +30,6 @@ from live.identity.standing import Standings
 from live.identity.totp import Totp
 from live.identity.wallet import Wallets
 
-_log = logging.getLogger(__name__)
-_TIDY_EVERY_S = 3_600.0
 _TIDY = (
     "delete from access.email_tokens where expires_at < $1",
     "delete from access.challenges where expires_at < $1",
@@ -70,15 +67,6 @@ class Identity:
         ended = moment(self.clock()) - seconds(self.rules.forget_guesses_s)
         for statement in _TIDY:
             await self.pool.execute(statement, ended)
-
-    async def keep_tidy(self) -> None:
-        """Tidy every hour, for ever; when the database is away, an hour later."""
-        while True:
-            await asyncio.sleep(_TIDY_EVERY_S)
-            try:
-                await self.tidy()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                _log.warning("what has ended could not be deleted: %s", type(error).__name__)
 
     def close(self) -> None:
         """Let its threads end."""
