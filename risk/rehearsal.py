@@ -13,11 +13,13 @@ from risk.book import Book
 from risk.core import Core
 from risk.deviation import DeviationDay
 from risk.errors import InvalidInput
-from risk.events import Event, OrderFilled, VenueOrderRequested
+from risk.events import Event, FillAction, OrderFilled, VenueOrderRequested
 from risk.hedger import Hedger
 from risk.inputs import OrderSubmitted, OrderType, VenueFilled, VenueOrderEnded
-from risk.ledger import HOUSE_ACCOUNTS, ZERO, Ledger, isolated_margin, withdrawals_pending
+from risk.internal import fee_rate
+from risk.ledger import FEE_INCOME, HOUSE_ACCOUNTS, ZERO, Ledger, isolated_margin, move, withdrawals_pending
 from risk.market import SymbolView
+from risk.numbers import round_money
 from risk.record import record
 from risk.scan import LiquidationIndex
 from risk.state import SPLIT_SUFFIX, User
@@ -140,14 +142,47 @@ def _trade(core: Core, command: OrderSubmitted, events: Sequence[Event]) -> None
 
 
 def _fill_at_venue(core: Core, sent: VenueOrderRequested) -> None:
-    spec = core.symbols[sent.symbol].spec
-    price = sent.limit_price
-    if not sent.resting:
-        walked = core.symbols[sent.symbol].ready().walk(sent.side, sent.size)
-        price = min(walked, price) if sent.side > 0 else max(walked, price)
-    fee = price * sent.size * (spec.maker_fee_rate if sent.resting else spec.taker_fee_rate)
-    venue.filled(core, VenueFilled(core.now, sent.cloid, price, sent.size, fee, sent.resting))
+    """Trade what its limit reaches now as a taker, and what would rest there as a maker."""
+    state = core.symbols[sent.symbol]
+    view, now = state.ready(), sent.size
+    if sent.resting:
+        now = view.within(sent.side, sent.limit_price, sent.size)
+        now -= now % state.spec.lot
+    if now:
+        walked = view.walk(sent.side, now)
+        price = min(walked, sent.limit_price) if sent.side > 0 else max(walked, sent.limit_price)
+        _filled_at_venue(core, sent, price, now, state.spec.taker_fee_rate, maker=False)
+    if now < sent.size:
+        left = sent.size - now
+        _filled_at_venue(core, sent, sent.limit_price, left, state.spec.maker_fee_rate, maker=True)
     venue.ended(core, VenueOrderEnded(core.now, sent.cloid))
+
+
+def _filled_at_venue(
+    core: Core, sent: VenueOrderRequested, price: Decimal, size: Decimal, rate: Decimal, *, maker: bool
+) -> None:
+    venue.filled(core, VenueFilled(core.now, sent.cloid, price, size, price * size * rate, maker))
+
+
+def at_dearest(rehearsal: Rehearsal) -> Rehearsal:
+    """Return it with every opening fill charged what it costs where that is most, to ``after`` as well.
+
+    What an order costs differs between the house and Hyperliquid: the estimate must not tell which it would be.
+    """
+    core = rehearsal.after
+    return replace(rehearsal, filled=tuple(_at_dearest(core, fill) for fill in rehearsal.filled))
+
+
+def _at_dearest(core: Core, fill: OrderFilled) -> OrderFilled:
+    if fill.action is not FillAction.OPEN:
+        return fill
+    state = core.symbols[fill.symbol]
+    at_venue = state.spec.maker_fee_rate if fill.maker else state.spec.taker_fee_rate
+    rate = max(fee_rate(core, state, fill.maker), at_venue + core.risk.builder_fee_rate)
+    fee = round_money(fill.price * fill.size * rate)
+    payer = core.users[fill.user].cash_account
+    core.ledger.post(core.now, "fee", fill.order_id, move(payer, FEE_INCOME, fee - fill.fee))
+    return replace(fill, fee=fee)
 
 
 def _is_of(command: OrderSubmitted, order_id: str) -> bool:

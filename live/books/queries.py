@@ -65,9 +65,9 @@ class PreviewView(View, frozen=True):
     """Show what an order would do now.
 
     ``status``, ``code`` and ``detail`` are those of the answer it would get. The estimates are of all of it
-    that would trade, what rests at its limit: ``size``, the mean ``price``, ``fee``, ``pnl`` of what it closes,
-    ``initial_margin`` of what it opens, then the account's ``free`` and the ``liquidation_price`` that comes
-    first of the positions it opened.
+    that would trade, what rests at its limit: ``size``, the mean ``price``, ``fee`` (of what it opens where that
+    costs most, lest it tells the route), ``pnl`` of what it closes, ``initial_margin`` of what it opens, then
+    the account's ``free`` and the ``liquidation_price`` that comes first of the positions it opened.
     """
 
     status: str

@@ -28,7 +28,7 @@ from risk.figures import AccountFigures, PositionFigures, account_figures
 from risk.inputs import OrderSubmitted
 from risk.ledger import RISK_RESERVE, ZERO
 from risk.margin import initial_margin
-from risk.rehearsal import mean_price, part_of, rehearse
+from risk.rehearsal import at_dearest, mean_price, part_of, rehearse
 from risk.watch import MarketWatch
 
 
@@ -102,7 +102,7 @@ def _preview(query: PreviewQuery, seen: Seen) -> PreviewView:
     try:
         check_values(order)
         machine.check(order)
-        rehearsed = rehearse(machine.book, order, seen.watch.unflushed())
+        rehearsed = at_dearest(rehearse(machine.book, order, seen.watch.unflushed()))
     except InvalidInput as error:
         answer = invalid(str(error))
         return PreviewView(

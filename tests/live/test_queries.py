@@ -52,7 +52,10 @@ def test_every_query_is_answered_over_both_buses(database, bus_url):
         assert (position.symbol, position.mark, position.margin) == ("BTC", D(100_000), margin)
         assert 0 < position.liquidation_price < 100_000
         assert (preview.status, preview.price, preview.size) == ("DONE", D(4_000), D(1))
-        assert (preview.initial_margin, preview.fee) == (D(800), D(2))
+        assert (preview.initial_margin, preview.fee) == (
+            D(800),
+            D("2.6"),
+        )  # as Hyperliquid and we charge it there
         assert preview.liquidation_price > 4_000
         (eth,) = market.symbols
         assert (eth.mark, eth.bid, eth.max_leverage, eth.lot) == (D(4_000), D(4_000), 25, D("0.0001"))
@@ -150,9 +153,14 @@ def test_a_preview_comes_true(database):
                     answer.status, answer.code, answer.detail,
                 )  # fmt: skip
                 assert preview.size == sum(Decimal(fill.size) for fill in answer.fills)
-                assert preview.fee == sum(Decimal(fill.fee) for fill in answer.fills)
-                assert preview.free == account.free
-                if preview.initial_margin:
+                dearer = preview.fee - sum(Decimal(fill.fee) for fill in answer.fills)
+                assert (
+                    dearer == preview.price * preview.size * D("0.00015")
+                    if preview.initial_margin
+                    else not dearer
+                )
+                assert preview.free == account.free - dearer
+                if preview.initial_margin and fields.get("margin_mode") != CROSS:
                     last = account.positions[-1]
                     assert preview.liquidation_price == last.liquidation_price
             resting = OrderSubmitted(0, "", "ann", "ETH", 1, D("0.1"), OrderType.LIMIT, D(3_900), leverage=5)

@@ -18,7 +18,7 @@ from risk.events import (
 from risk.figures import account_figures, liquidation_range
 from risk.inputs import FundingPublished, OrderSubmitted, OrderType, VenueFilled, VenueOrderEnded
 from risk.margin import MarginTiers, liquidation_price
-from risk.rehearsal import mean_price, part_of, rehearse
+from risk.rehearsal import at_dearest, mean_price, part_of, rehearse
 from risk.settings import HOUR_NS, SECOND_NS
 from tests.risk.book_builder import CROSS, ISOLATED, UNLIMITED, D, Desk, of, settings_with
 
@@ -93,6 +93,29 @@ def test_a_resting_order_is_estimated_at_its_limit():
     command = order(desk, 1, "ann", "ETH", 1, "0.1", type=OrderType.LIMIT, limit_price=D(3_900), leverage=5)
     rehearsed, _ = try_both(desk, command)
     assert [(fill.price, fill.maker) for fill in rehearsed.filled] == [(D(3_900), True)]
+
+
+def test_an_estimate_does_not_tell_where_an_order_goes():
+    """A limit that the book reaches in part: at the house or at Hyperliquid, it trades and costs the same."""
+    estimates = []
+    for threshold in (D(0), D(100_000)):
+        desk = Desk(settings_with(UNLIMITED, normal_threshold=threshold, betting_threshold=threshold))
+        desk.deposit("ann", 100_000)
+        asks = ((D(100_000), D("0.3")), (D(100_050), D("1e9")))
+        desk.mark("BTC", 100_000, asks=asks)
+        fields = {"type": OrderType.LIMIT, "limit_price": D(100_010), "leverage": 10, "margin_mode": CROSS}
+        rehearsed = rehearse(desk.book, order(desk, 1, "ann", "BTC", 1, "0.5", **fields))
+        assert {fill.source for fill in rehearsed.filled} == {"INTERNAL" if threshold else "HYPERLIQUID"}
+        dearest = at_dearest(rehearsed)
+        fills = [(fill.price, fill.size, fill.fee, fill.maker) for fill in dearest.filled]
+        account = account_figures(dearest.after, "ann")
+        (prices,) = {each.liquidation_price for each in account.positions}
+        estimates.append((fills, account.free, prices))
+    assert estimates[0] == estimates[1]
+    assert estimates[0][0] == [
+        (D(100_000), D("0.3"), D("19.5"), False),
+        (D(100_010), D("0.2"), D("7.0007"), True),
+    ]
 
 
 ORDERS = st.lists(

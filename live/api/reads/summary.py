@@ -69,7 +69,7 @@ class Preview(BaseModel):
     resting: bool = Field(description="Whether something of it would wait.")
     size: DecimalText = Field(examples=["0.05"])
     price: DecimalText | None = Field(description="The mean price.", examples=["100000"])
-    fee: DecimalText = Field(examples=["2.5"])
+    fee: DecimalText = Field(description="At most, of what it opens.", examples=["3.25"])
     pnl: DecimalText = Field(description="Of what it closes.", examples=["0"])
     initial_margin: DecimalText = Field(description="Of what it opens.", examples=["500"])
     liquidation_price: DecimalText | None = Field(

@@ -1,0 +1,120 @@
+"""The account at mark, what an order would do, and the market."""
+
+import asyncio
+from decimal import Decimal
+
+from live.api.reads.markets import MarketItem, MarketList
+from live.api.reads.summary import AccountSummary, Preview
+from risk.inputs import ChannelReported
+from tests.api.served import served_api
+from tests.api.traders import trader
+
+LARGE = {"symbol": "BTC", "side": "BUY", "size": "0.5", "leverage": 10}  # goes to Hyperliquid
+SMALL = LARGE | {"size": "0.05"}
+
+
+def test_an_account_is_shown_at_mark_with_its_liquidation_prices(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            ann, bob = await trader(api), await trader(api)
+            await ann.order(size="0.1", leverage=10)
+            await ann.order("SELL", "0.02", margin_mode="CROSS")
+            await ann.limit()
+            api.market.move("BTC", 101_000)
+            summary = await ann.get("/account/summary")
+            AccountSummary.model_validate(summary, strict=True)
+            isolated, cross = sorted(summary["positions"], key=lambda each: each["position_id"])
+            assert (isolated["direction"], cross["direction"]) == ("LONG", "SHORT")
+            assert Decimal(isolated["unrealised_pnl"]) == 100
+            assert Decimal(cross["unrealised_pnl"]) == -20
+            assert Decimal(isolated["equity"]) == Decimal(isolated["margin"]) + 100 == 1_100
+            # §4: price − side × (equity − maintenance) / size / (1 − rate × side)
+            expected = 101_000 - (1_100 - Decimal("126.25")) / Decimal("0.1") / (1 - Decimal("0.0125"))
+            assert abs(Decimal(isolated["liquidation_price"]) - expected) < Decimal("1e-6")
+            assert Decimal(isolated["margin_ratio"]) == 1_100 / Decimal("126.25")
+            assert Decimal(summary["account_value"]) == (
+                Decimal(summary["cash"]) + Decimal(summary["order_holds"]) - 20
+            )
+            empty = await bob.get("/account/summary")
+            assert (empty["positions"], empty["margin_ratio"], empty["free"]) == ([], None, "100000")
+
+    asyncio.run(body())
+
+
+def test_a_preview_is_what_then_happens_and_changes_nothing(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            ann = await trader(api)
+            before = await ann.get("/account/summary")
+            told = (await ann.ask("POST", "/orders/preview", SMALL)).json()
+            Preview.model_validate(told, strict=True)
+            assert (told["accepted"], told["code"], told["resting"]) == (True, None, False)
+            assert await ann.get("/orders") == {"items": [], "next": None}
+            assert (await ann.get("/account/summary"))["seq"] == before["seq"]
+            fill = (await ann.order(**SMALL))["fills"][0]
+            dearer = Decimal(told["fee"]) - Decimal(fill["fee"])
+            assert (Decimal(told["price"]), Decimal(told["size"])) == (
+                Decimal(fill["price"]),
+                Decimal(fill["size"]),
+            )
+            assert dearer == 5_000 * Decimal("0.00015")  # what it would have cost at most
+            after = await ann.get("/account/summary")
+            position = after["positions"][0]
+            assert Decimal(position["liquidation_price"]) == Decimal(told["liquidation_price"])
+            assert Decimal(position["margin"]) == Decimal(told["initial_margin"])
+            assert Decimal(after["free"]) == Decimal(told["free"]) + dearer
+            poor = (await ann.ask("POST", "/orders/preview", LARGE | {"size": "400"})).json()
+            assert (poor["accepted"], poor["code"]) == (False, "INSUFFICIENT_MARGIN")
+            for wrong, field in (
+                ({"size": 1}, "size"),
+                ({"symbol": "DOGE"}, "symbol"),
+                ({"leverage": 41}, "leverage"),
+            ):
+                answer = await ann.ask("POST", "/orders/preview", SMALL | wrong)
+                assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, f"body.{field}")
+
+    asyncio.run(body())
+
+
+def test_a_preview_does_not_tell_where_an_order_would_go(database: str) -> None:
+    """A small order the house would take, a large one Hyperliquid: their previews differ by nothing but size."""
+
+    async def body() -> None:
+        async with served_api(database) as api:
+            ann = await trader(api)
+            small, large, tiny = [
+                (await ann.ask("POST", "/orders/preview", LARGE | {"size": size})).json()
+                for size in ("0.05", "0.5", "0.0001")
+            ]
+            assert small.keys() == large.keys()
+            assert not {"route", "source", "mode"} & small.keys()
+            assert (small["accepted"], small["price"]) == (large["accepted"], large["price"])
+            assert Decimal(large["fee"]) == 10 * Decimal(small["fee"])
+            assert Decimal(large["initial_margin"]) == 10 * Decimal(small["initial_margin"])
+            assert large["liquidation_price"] == small["liquidation_price"]
+            told = repr((small, large, tiny))
+            assert "HL" not in told
+            assert "INTERNAL" not in told
+            api.process.tell(ChannelReported(0, False))
+            down = (await ann.ask("POST", "/orders/preview", LARGE)).json()
+            assert (down["accepted"], down["code"]) == (False, "NOT_TAKEN")
+            assert "yperliquid" not in repr(down)
+
+    asyncio.run(body())
+
+
+def test_the_market_is_for_everybody(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            api.market.move("BTC", 100_500)
+            answer = await api.client.get("/v1/markets")
+            MarketList.model_validate(answer.json(), strict=True)
+            symbols = {each["symbol"]: each for each in answer.json()["symbols"]}
+            assert set(symbols) == {"BTC", "ETH", "COIN"}
+            one = (await api.client.get("/v1/markets/BTC")).json()
+            MarketItem.model_validate(one, strict=True)
+            assert (one["mark"], one["max_leverage"], one["lot"]) == ("100500.0", 40, "0.00001")
+            assert one["tiers"] == [{"from_notional": "0", "max_leverage": 40}]
+            assert (await api.client.get("/v1/markets/DOGE")).status_code == 404
+
+    asyncio.run(body())
