@@ -107,20 +107,25 @@ _ORDERED = (  # the first of each pair must not exceed the second
 
 
 def check_risk(before: RiskConfig, after: RiskConfig) -> None:
-    """Raise InvalidInput, naming the setting, for a risk config outside the bounds."""
-    for name in FIXED:
-        if getattr(after, name) != getattr(before, name):
-            raise InvalidInput(f"{name} was {getattr(after, name)}; it only counts when books are opened")
-    _check_bounds(after, RISK_BOUNDS)
+    """Raise InvalidInput, naming the setting, for one that was changed and is outside its bounds."""
+    names = _changed(before, after)
+    for name in names & FIXED:
+        raise InvalidInput(f"{name} was {getattr(after, name)}; it only counts when books are opened")
+    _check_bounds(after, names, RISK_BOUNDS)
     for lesser, greater in _ORDERED:
-        _check_order(after, lesser, greater)
-    _check_hedging(after)
+        if names & {lesser, greater}:
+            _check_order(after, lesser, greater)
+    if names & {"hedge_tiers", "hedge_leverage"}:
+        _check_hedging(after)
 
 
-def check_routing(row: RoutingConfig) -> None:
-    """Raise InvalidInput, naming the setting, for a routing row outside the bounds."""
-    _check_bounds(row, ROUTING_BOUNDS)
-    _check_order(row, "betting_mode_exposure_threshold", "hl_mode_exposure_threshold")
+def check_routing(before: RoutingConfig, after: RoutingConfig) -> None:
+    """Raise InvalidInput, naming the setting, for one that was changed and is outside its bounds."""
+    names = _changed(before, after)
+    _check_bounds(after, names, ROUTING_BOUNDS)
+    pair = ("betting_mode_exposure_threshold", "hl_mode_exposure_threshold")
+    if names & set(pair):
+        _check_order(after, *pair)
 
 
 def anomalies(before: Any, after: Any) -> tuple[str, ...]:
@@ -145,8 +150,13 @@ def _is_anomaly(last: Decimal | int, new: Decimal | int) -> bool:
     return last == 0 or new == 0 or new >= _TIMES * last or _TIMES * new <= last
 
 
-def _check_bounds(holder: Any, bounds: Mapping[str, Bounds]) -> None:
-    for name, (low, high) in bounds.items():
+def _changed(before: Any, after: Any) -> set[str]:
+    return {each.name for each in fields(after) if getattr(before, each.name) != getattr(after, each.name)}
+
+
+def _check_bounds(holder: Any, names: set[str], bounds: Mapping[str, Bounds]) -> None:
+    for name in sorted(names & bounds.keys()):
+        low, high = bounds[name]
         value = getattr(holder, name)
         if not (isinstance(value, int) or value.is_finite()) or not low <= value <= high:
             raise InvalidInput(f"{name} was {value}; it must be {low} to {high}")

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from live.ledger.codec import plain
 from risk.errors import InvalidInput
 from risk.settings import RiskConfig, RoutingConfig
 
@@ -33,8 +33,8 @@ def changed[Row: (RoutingConfig, RiskConfig)](row: Row, changes: Mapping[str, An
 
 
 def shown(row: RoutingConfig | RiskConfig) -> dict[str, Any]:
-    """Return a row as JSON values by name."""
-    return msgspec.json.decode(plain(row))
+    """Return a row as JSON values by name; decimals as text without an exponent."""
+    return _text(msgspec.to_builtins(row, builtin_types=(Decimal,)))
 
 
 def different(before: RoutingConfig | RiskConfig, after: RoutingConfig | RiskConfig) -> dict[str, Any]:
@@ -47,6 +47,18 @@ def risk_config(rows: Mapping[str, str]) -> RiskConfig:
     """Return the risk config that rows of ``risk_config`` hold, key by value."""
     whole = {key: msgspec.Raw(value.encode()) for key, value in rows.items()}
     return msgspec.json.decode(msgspec.json.encode(whole), type=RiskConfig)
+
+
+def _text(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return f"{value:f}"
+        case dict():
+            return {name: _text(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_text(each) for each in value]
+        case _:
+            return value
 
 
 def _told(error: msgspec.ValidationError) -> str:

@@ -174,8 +174,9 @@ class Proposals:
     ) -> None:
         now = self._clock()
         await connection.execute(
-            """update access.proposals set status = $2, decided_by = $3, decided_at = $4, decision = $5,
-            ended_at = case when $2 = 'APPROVED' then null else $4 end where id = $1""",
+            """update access.proposals
+            set status = $2::text, decided_by = $3, decided_at = $4::timestamptz, decision = $5,
+            ended_at = case when $2::text = 'APPROVED' then null else $4::timestamptz end where id = $1""",
             *(row["id"], status, by.user, moment(now), decision),
         )
         detail = f"proposal {row['id']}: {decision}"

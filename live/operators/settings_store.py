@@ -89,5 +89,5 @@ def checked(now: RoutingConfig | RiskConfig, changes: Mapping[str, Any]) -> Rout
         check_risk(now, risk)
         return risk
     row = changed(now, changes)
-    check_routing(row)
+    check_routing(now, row)
     return row

@@ -31,8 +31,15 @@ def test_every_number_of_the_settings_has_bounds_and_the_defaults_lie_within() -
     assert {each.name for each in fields(ROUTING) if type(getattr(ROUTING, each.name)) is Decimal} == set(
         ROUTING_BOUNDS
     )
-    check_risk(RISK, RISK)
-    check_routing(ROUTING)
+    other = replace(
+        RISK,
+        **{name: getattr(RISK, name) + 1 for name in RISK_BOUNDS},
+        hedging_enabled=False,
+        hedge_tiers=(),
+        hedge_leverage=(),
+    )
+    check_risk(other, RISK)
+    check_routing(replace(ROUTING, **dict.fromkeys(ROUTING_BOUNDS, D(-1))), ROUTING)
 
 
 @pytest.mark.parametrize("name", sorted(RISK_BOUNDS))
@@ -47,7 +54,7 @@ def test_a_risk_setting_out_of_its_bounds_is_refused_by_name(name: str) -> None:
 @pytest.mark.parametrize("value", [D("NaN"), D("Infinity"), D("-1"), D("10000000.000001")])
 def test_a_threshold_out_of_its_bounds_is_refused(value: Decimal) -> None:
     with pytest.raises(InvalidInput, match="normal_threshold"):
-        check_routing(replace(ROUTING, normal_threshold=value))
+        check_routing(ROUTING, replace(ROUTING, normal_threshold=value))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +80,7 @@ def test_settings_that_contradict_each_other_are_refused(changes: dict, named: s
 
 def test_thresholds_of_the_modes_must_not_cross() -> None:
     with pytest.raises(InvalidInput, match="betting_mode_exposure_threshold"):
-        check_routing(replace(ROUTING, betting_mode_exposure_threshold=D(800_001)))
+        check_routing(ROUTING, replace(ROUTING, betting_mode_exposure_threshold=D(800_001)))
 
 
 @pytest.mark.parametrize(
@@ -141,3 +148,10 @@ def test_the_rows_of_the_table_give_the_config_back() -> None:
     rows = {each.name: plain(getattr(RISK, each.name)) for each in fields(RISK)}
     assert risk_config(rows) == RISK
     assert shown(RISK)["taker_fee_rate"] == "0.0005"
+
+
+def test_what_was_outside_its_bounds_before_stands_in_no_other_s_way() -> None:
+    before = replace(RISK, symbol_exposure_cap=D("1e12"))
+    check_risk(before, replace(before, reserve_floor=D(1)))
+    with pytest.raises(InvalidInput, match="symbol_exposure_cap"):
+        check_risk(before, replace(before, symbol_exposure_cap=D("2e12")))
