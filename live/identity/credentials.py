@@ -58,8 +58,7 @@ class Credentials:
             )
             if not done:
                 raise wrong_token()
-            await self.sessions.revoke_all(taken.account, "PASSWORD", connection)
-            await self.devices.revoke_all(taken.account, connection)
+            await self._end_ways_in(taken.account, connection)
             await self.keys.revoke_all(taken.account, connection)
             await self.events.add(taken.account, "PASSWORD_RESET", origin, within=connection)
         self.standings.forget()
@@ -81,8 +80,7 @@ class Credentials:
             await connection.execute(
                 "update access.accounts set password_hash = $2 where id = $1", account.id, kept
             )
-            await self.sessions.revoke_all(account.id, "PASSWORD", connection, but=session)
-            await self.devices.revoke_all(account.id, connection)
+            await self._end_ways_in(account.id, connection, but=session)
             await self.events.add(account.id, "PASSWORD_CHANGED", origin, within=connection)
         self.standings.forget()
         self.mailer.post(letters.notice(account.email, "The password was changed."))
@@ -116,3 +114,9 @@ class Credentials:
             await self.events.add(account.id, "EMAIL_CHANGED", origin, within=connection)
         if account.email is not None:
             self.mailer.post(letters.notice(account.email, "The account has another e-mail address now."))
+
+    async def _end_ways_in(self, account: str, within: asyncpg.Connection, but: str | None = None) -> None:
+        """End what the old password opened: sessions, ``but`` one, trusted devices, and log-ins half done."""
+        await self.sessions.revoke_all(account, "PASSWORD", within, but=but)
+        await self.devices.revoke_all(account, within)
+        await within.execute("delete from access.challenges where account_id = $1", account)

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import secrets
+import warnings
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated
 
 import asyncpg
@@ -14,7 +16,11 @@ from live.api.auth import operator
 from live.identity.names import new_token
 from live.identity.principal import Principal, Role
 from tests.api.access_site import open_site, site
-from tests.api.people import PASSWORD, letters, sign_up, token_for
+from tests.api.people import PASSWORD, Person, letters, sign_up, token_for
+
+with warnings.catch_warnings(action="ignore"):
+    from eth_account import Account as Wallet
+    from eth_account.messages import encode_defunct
 
 __all__ = ["open_site", "site"]
 
@@ -216,6 +222,62 @@ def test_forgotten_password_is_set_anew_and_ends_the_keys(site):
         assert (await ann.log_in(OTHER)).status_code == 200
         subjects = [subject for subject, _ in await letters(site.api, ann.email)]
         assert subjects == ["Confirm your e-mail address", "Set another password", "A change to your account"]
+
+    site.run(scenario())
+
+
+def test_log_in_half_done_ends_with_the_password(site):
+    async def scenario():
+        ann = await sign_up(site.api, totp=True)
+        site.clock.advance(90)
+        there = await ann.log_in()
+        body = {"old_password": PASSWORD, "new_password": OTHER}
+        assert (await ann.post("/v1/account/password", body)).status_code == 204
+        body = {"challenge": there.json()["challenge"], "code": ann.code()}
+        assert refusal(await site.api.client.post("/v1/auth/login/totp", json=body)) == (
+            401,
+            "wrong-challenge",
+        )
+
+    site.run(scenario())
+
+
+def test_wallet_logs_in_once_a_message_and_is_a_user_of_the_books(site):
+    async def scenario():
+        wallet = Wallet.create()
+
+        async def signed() -> dict[str, str]:
+            asked = (await site.api.client.post("/v1/auth/wallet/nonce")).json()
+            now = datetime.fromtimestamp(site.clock() // 10**9, UTC).isoformat().replace("+00:00", "Z")
+            message = (
+                f"{asked['domain']} wants you to sign in with your Ethereum account:\n{wallet.address}\n\n\n"
+                f"URI: {asked['uri']}\nVersion: 1\nChain ID: 1\nNonce: {asked['nonce']}\nIssued At: {now}"
+            )
+            signature = wallet.sign_message(encode_defunct(text=message)).signature.to_0x_hex()
+            return {"message": message, "signature": signature}
+
+        body = await signed()
+        answer = await site.api.client.post("/v1/auth/wallet/login", json=body)
+        assert answer.status_code == 200, answer.text
+        again = await site.api.client.post("/v1/auth/wallet/login", json=body)
+        assert refusal(again) == (401, "wrong-wallet-message")
+        ann = Person(site.api, "")
+        ann.take(answer)
+        profile = (await ann.get("/v1/account/profile")).json()
+        assert (profile["wallet_address"], profile["email"]) == (wallet.address.lower(), None)
+        assert await site.api.services.pool.fetchval("select true from users where id = $1", profile["user"])
+        bob = await sign_up(site.api)
+        assert refusal(await bob.post("/v1/account/wallet", await signed())) == (409, "wallet-taken")
+        # An address, and a password through a letter to it, make the wallet's account one like any other.
+        ann.email = stranger()
+        assert (await ann.post("/v1/account/email", {"email": ann.email})).status_code == 202
+        body = {"token": await token_for(site.api, ann.email)}
+        assert (await ann.post("/v1/account/email/confirm", body)).status_code == 204
+        await site.api.client.post("/v1/auth/password/forgot", json={"email": ann.email})
+        body = {"token": await token_for(site.api, ann.email), "password": PASSWORD}
+        assert (await site.api.client.post("/v1/auth/password/reset", json=body)).status_code == 204
+        assert (await ann.log_in()).status_code == 200
+        assert (await ann.get("/v1/account/profile")).json()["user"] == profile["user"]
 
     site.run(scenario())
 
