@@ -92,7 +92,13 @@ def test_a_preview_does_not_tell_where_an_order_would_go(database: str) -> None:
             assert Decimal(large["fee"]) == 10 * Decimal(small["fee"])
             assert Decimal(large["initial_margin"]) == 10 * Decimal(small["initial_margin"])
             assert large["liquidation_price"] == small["liquidation_price"]
-            told = repr((small, large, tiny))
+            waiting = {"type": "LIMIT", "limit_price": "99000"}
+            here, there = [
+                (await ann.ask("POST", "/orders/preview", LARGE | waiting | {"size": size})).json()
+                for size in ("0.05", "0.5")
+            ]
+            assert here["resting"] is there["resting"] is True
+            told = repr((small, large, tiny, here, there))
             assert "HL" not in told
             assert "INTERNAL" not in told
             api.process.tell(ChannelReported(0, False))
