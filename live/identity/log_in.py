@@ -77,6 +77,7 @@ class LogIn:
         await attempt.succeeded()
         if self.passwords.is_outdated(kept):
             await self._renew_hash(account, password, kept)
+            account = await self.accounts.by_id(account.id)
         return await self.after_first(account, "PASSWORD", origin, device_token)
 
     async def check_password(self, account: Account, password: str | None, origin: Origin) -> None:
@@ -144,7 +145,12 @@ class LogIn:
     ) -> Tokens:
         await self.accounts.bring_into_books(account)
         tokens, unusual = await self.sessions.begin(
-            account.id, method, origin, second_factor=second_factor, device=device
+            account.id,
+            method,
+            origin,
+            second_factor=second_factor,
+            device=device,
+            opened_by=account.password_hash if method == "PASSWORD" else None,
         )
         if unusual and account.email is not None:
             self.mailer.post(notice(account.email, f"Somebody logged in from a new place: {origin.ip}."))

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import jwt
 
-from live.identity.errors import NotAuthenticated, NotThere
+from live.identity.errors import NotAuthenticated, NotThere, wrong_credentials
 from live.identity.events import Origin, SecurityEvents
 from live.identity.guesses import Address
 from live.identity.keyring import Keyring
@@ -32,6 +32,8 @@ _KNOWN = 20_000
 _CLAIMS = ["sub", "sid", "exp", "iat", "iss", "2fa"]
 _CHECKS: Any = {"require": _CLAIMS, "verify_exp": False, "verify_iat": False}  # by our own clock, below
 
+# Held until the session is there: who changes the password ends it, or was first.
+_STILL = "select true from access.accounts where id = $1 and password_hash = $2 for share"
 _UNUSUAL = """
 select exists (select from access.sessions where account_id = $1) and not exists (
     select from access.sessions where account_id = $1 and (device_id = $3
@@ -84,11 +86,23 @@ class Sessions:
         self._verified = lru_cache(_KNOWN)(self._verify)
 
     async def begin(
-        self, account: str, method: str, origin: Origin, *, second_factor: bool, device: str | None = None
+        self,
+        account: str,
+        method: str,
+        origin: Origin,
+        *,
+        second_factor: bool,
+        device: str | None = None,
+        opened_by: str | None = None,
     ) -> tuple[Tokens, bool]:
-        """Return the tokens of a new session, and whether it comes from an unusual place."""
+        """Return the tokens of a new session, and whether it comes from an unusual place.
+
+        ``opened_by`` is the password's hash that opened it; raises NotAuthenticated if that was changed meanwhile.
+        """
         session, refresh, now = new_id("s"), new_token(), moment(self._clock())
         async with self._pool.acquire() as connection, connection.transaction():
+            if opened_by is not None and not await connection.fetchval(_STILL, account, opened_by):
+                raise wrong_credentials()
             unusual = await connection.fetchval(_UNUSUAL, account, origin.ip, device)
             await connection.execute(
                 """insert into access.sessions (id, account_id, method, device_id, ip, user_agent, unusual,

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +15,7 @@ from live.identity.names import new_id, new_token
 from live.identity.principal import Scope
 from risk.errors import InvalidInput
 
-from .conftest import PASSWORD
+from .conftest import CHEAP, PASSWORD
 
 OTHER = "another battery, another horse"
 
@@ -179,6 +181,36 @@ def test_change_of_password_ends_the_other_sessions(site):
         ]
         with pytest.raises(Conflict, match="has no password"):
             await change(await site.account(password=False), PASSWORD, OTHER, origin, here.session)
+
+    site.run(scenario())
+
+
+def test_log_in_that_was_under_way_opens_nothing_after_a_change(site):
+    """Between the right old password and its session the password is changed: no session outlives that."""
+
+    async def scenario():
+        account, identity, origin = await site.account(), site.identity, site.origin()
+        log_in = identity.log_in
+        await identity.credentials.change_password(account, PASSWORD, OTHER, origin, "")
+        with pytest.raises(NotAuthenticated, match="password is wrong"):
+            await log_in.after_first(account, "PASSWORD", origin)  # the account as it was read before
+        assert await identity.sessions.list(account.id) == []
+
+    site.run(scenario())
+
+
+def test_log_in_renews_a_hash_of_other_costs(site):
+    async def scenario():
+        account, identity, origin = await site.account(), site.identity, site.origin()
+        async with AsyncExitStack() as stack:
+            dearer = await site.another(stack, rules=replace(CHEAP, argon2_passes=2))
+            stack.callback(dearer.close)
+            for _ in range(2):
+                found = await dearer.log_in.with_password(account.email, PASSWORD, origin)
+                assert isinstance(found, LoggedIn)
+        renewed = await identity.accounts.by_id(account.id)
+        assert ",t=1," in account.password_hash
+        assert ",t=2," in renewed.password_hash
 
     site.run(scenario())
 
