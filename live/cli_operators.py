@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -40,13 +41,11 @@ def list_command(json: bool) -> None:
         ]
         typer.echo(json_module.dumps(rows, indent=2))
         return
-    table = Table(title="Operators", title_justify="left")
-    for name in ("account", "email", "role", "added by", "since"):
-        table.add_column(name)
+    table = Table(title="Operators", title_justify="left", box=SIMPLE)
+    for name in ("account", "email", "role", "since"):
+        table.add_column(name, no_wrap=name != "email", overflow="fold")
     for each in found:
-        table.add_row(
-            each.account_id, each.email or "–", each.role, each.added_by, f"{each.changed_at:%Y-%m-%d %H:%M}"
-        )
+        table.add_row(each.account_id, each.email or "–", each.role, f"{each.changed_at:%Y-%m-%d %H:%M}")
     Console().print(table)
 
 

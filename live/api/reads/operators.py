@@ -148,8 +148,11 @@ class BlacklistItem(BaseModel):
     added_at: MomentText
 
 
+# An account tells more of a user than the books do, and what it tells can change.
 USERS = Overview(
-    "users",
+    """(select users.id, users.seq, coalesce(a.email, users.email) as email, kyc_status, users.created_at,
+        coalesce(a.wallet_address, users.wallet_address) as wallet_address
+        from users left join access.accounts a on a.id = users.id) as people""",
     "seq",
     (
         Column("user", "id", PLAIN),

@@ -1,0 +1,176 @@
+"""Wallets over HTTP: who may, what is shown, and that a request is done once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from live.ledger.inputs import DepositArrived, DepositSeen, HotWalletReported
+from tests.api.people import Person, letters, sign_up, token_for
+from tests.api.served import Api, served_api
+from tests.api.traders import trader
+from tests.risk.book_builder import D
+
+ADDRESS = "0x52908400098527886E0F7030069857D2E4169EE7"
+HOT = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
+
+
+def with_ann(dsn: str, body: Callable[[Api, Person], Awaitable[None]]) -> None:
+    """Run ``body`` with somebody who has an authenticator, 1 000 USDC, and an address that can be used."""
+
+    async def run() -> None:
+        async with served_api(dsn) as api:
+            ann = await sign_up(api, totp=True)
+            deposit = DepositArrived(0, "d1", ann.user, D(1_000), "arbitrum", "USDC", "0x1", 20)
+            assert (await api.ask("d1", deposit)).status == "DONE"
+            await api.ask("hot", HotWalletReported(0, "arbitrum", HOT, D(500_000)))
+            await body(api, ann)
+
+    asyncio.run(run())
+
+
+async def book(api: Api, ann: Person, address: str = ADDRESS, code: str | None = None) -> Any:
+    body = {"chain": "arbitrum", "address": address, "label": "home", "code": code or ann.codes.pop()}
+    return await ann.post("/v1/addresses", body)
+
+
+async def usable(api: Api, ann: Person) -> int:
+    """Add an address, past its lock."""
+    await api.services.pool.execute(
+        """insert into access.address_book (account_id, chain, address, label, created_at, usable_at)
+        values ($1, 'arbitrum', $2, 'home', now() - interval '2 days', now() - interval '1 day')""",
+        *(ann.user, ADDRESS),
+    )
+    return (await ann.get("/v1/addresses")).json()[0]["address_id"]
+
+
+async def withdraw(ann: Person, to: int, key: str = "k1", **more: Any) -> Any:
+    body = {"amount": "100.5", "address_id": to, **more}
+    body.setdefault("code", ann.codes[-1])
+    return await ann.post("/v1/withdrawals", body, headers={"Idempotency-Key": key})
+
+
+def test_a_withdrawal_from_its_request_to_its_cancel(database: str) -> None:
+    async def body(api: Api, ann: Person) -> None:
+        to = await usable(api, ann)
+        asked = await withdraw(ann, to)
+        assert asked.status_code == 201, asked.text
+        item = asked.json()
+        assert (item["status"], item["amount"], item["fee"]) == ("UNCONFIRMED", "100.500000", "1.000000")
+        again = await withdraw(ann, to)  # the code is used up, but it is the same request
+        assert (again.status_code, again.json()) == (201, item)
+        wallet = (await ann.get("/v1/wallet")).json()
+        assert (wallet["cash"], wallet["withdrawals_pending"]) == ("898.500000", "100.500000")
+        path = f"/v1/withdrawals/{item['withdrawal_id']}"
+        wrong = await ann.post(f"{path}/confirm", {"token": 43 * "x"})
+        assert (wrong.status_code, wrong.json()["code"]) == (401, "wrong-token")
+        confirmed = await ann.post(f"{path}/confirm", {"token": await token_for(api, ann.email)})
+        assert (confirmed.status_code, confirmed.json()["status"]) == (200, "APPROVED"), confirmed.text
+        cancelled = await ann.post(f"{path}/cancel", headers={"Idempotency-Key": "k2"})
+        assert (cancelled.json()["status"], cancelled.json()["reason"]) == ("REFUSED", "CANCELLED_BY_USER")
+        late = await ann.post(f"{path}/cancel", headers={"Idempotency-Key": "k3"})
+        assert (late.status_code, late.json()["code"]) == (409, "withdrawal-under-way")
+        listed = (await ann.get("/v1/withdrawals?status=REFUSED")).json()
+        assert listed == {"items": [cancelled.json()], "next": None}
+        history = (await ann.get("/v1/balance-changes")).json()["items"]
+        assert sum(D(each["amount"]) for each in history) == 1_000
+
+    with_ann(database, body)
+
+
+def test_a_withdrawal_needs_a_code_that_was_not_used(database: str) -> None:
+    async def body(api: Api, ann: Person) -> None:
+        to = await usable(api, ann)
+        used = ann.codes.pop()
+        assert (await book(api, ann, HOT.lower().replace("f", "e"), used)).status_code == 201
+        for code in (used, "000000"):
+            answer = await withdraw(ann, to, code=code)
+            assert (answer.status_code, answer.json()["code"]) == (401, "wrong-code"), answer.text
+        without = await ann.post(
+            "/v1/withdrawals", {"amount": "100", "address_id": to}, headers={"Idempotency-Key": "k"}
+        )
+        assert (without.status_code, without.json()["errors"][0]["field"]) == (422, "body.code")
+        assert (await ann.get("/v1/wallet")).json()["cash"] == "1000.000000"
+
+    with_ann(database, body)
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"amount": "9.99"}, 422, "invalid"),
+        ({"amount": "0"}, 422, "invalid"),
+        ({"amount": 100}, 422, "invalid"),
+        ({"amount": "100.0000001"}, 422, "invalid"),
+        ({"amount": "NaN"}, 422, "invalid"),
+        ({"amount": "1000"}, 409, "WITHDRAWAL_EXCEEDS_FREE"),
+        ({"asset": "WBTC"}, 422, "invalid"),
+        ({"address_id": 4711}, 404, "unknown-address"),
+        ({"address_id": 2**63}, 422, "invalid"),
+        ({"nonsense": 1}, 422, "invalid"),
+    ],
+)
+def test_what_cannot_be_withdrawn(database: str, change: dict, status: int, code: str) -> None:
+    async def body(api: Api, ann: Person) -> None:
+        answer = await withdraw(ann, await usable(api, ann), **change)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+        assert (await ann.get("/v1/wallet")).json()["cash"] == "1000.000000"
+
+    with_ann(database, body)
+
+
+def test_a_new_address_is_locked_told_of_and_can_be_removed(database: str) -> None:
+    async def body(api: Api, ann: Person) -> None:
+        added = await book(api, ann, ADDRESS.lower())
+        assert (added.status_code, added.json()["address"]) == (201, ADDRESS)
+        assert any(ADDRESS in text for _, text in await letters(api, ann.email))
+        locked = await withdraw(ann, added.json()["address_id"])
+        assert (locked.status_code, locked.json()["code"]) == (409, "address-locked")
+        for address, status in (("0x12", 422), (ADDRESS.replace("E", "e", 1), 422), (HOT, 409)):
+            assert (await book(api, ann, address)).status_code == status
+        path = f"/v1/addresses/{added.json()['address_id']}"
+        assert [(await ann.delete(path)).status_code for _ in range(2)] == [204, 404]
+        kinds = [each["kind"] for each in (await ann.get("/v1/account/events")).json()["items"]]
+        assert kinds[:2] == ["ADDRESS_REMOVED", "ADDRESS_ADDED"]
+
+    with_ann(database, body)
+
+
+def test_deposits_are_shown_as_they_come(database: str) -> None:
+    async def body(api: Api, ann: Person) -> None:
+        seen = DepositSeen(0, "d2", ann.user, D(7), "arbitrum", "USDC", "0x2", 3)
+        await api.ask("d2", seen)
+        listed = (await ann.get("/v1/deposits?limit=1")).json()
+        assert [(each["deposit_id"], each["status"], each["amount"]) for each in listed["items"]] == [
+            ("d2", "PENDING", "7.000000")
+        ]
+        rest = (await ann.get(f"/v1/deposits?before={listed['next']}")).json()
+        assert [each["status"] for each in rest["items"]] == ["CREDITED"]
+        chains = (await ann.get("/v1/chains")).json()
+        assert {"chain": "arbitrum", "asset": "USDC", "minimum": "10", "fee": "1"}.items() <= chains[
+            0
+        ].items()
+
+    with_ann(database, body)
+
+
+def test_another_s_withdrawals_and_addresses_are_not_there(database: str) -> None:
+    async def body(api: Api, ann: Person) -> None:
+        to = await usable(api, ann)
+        name = (await withdraw(ann, to)).json()["withdrawal_id"]
+        token = await token_for(api, ann.email)
+        bob = await trader(api)
+        for method, path, body in (
+            ("GET", f"/withdrawals/{name}", None),
+            ("POST", f"/withdrawals/{name}/confirm", {"token": token}),
+            ("POST", f"/withdrawals/{name}/cancel", None),
+            ("DELETE", f"/addresses/{to}", None),
+        ):
+            answer = await bob.ask(method, path, body)
+            assert answer.status_code == 404, (path, answer.text)
+        for path in ("/withdrawals", "/addresses"):
+            assert (await bob.get(path)) in ([], {"items": [], "next": None})
+        assert (await ann.get(f"/v1/withdrawals/{name}")).json()["status"] == "UNCONFIRMED"
+
+    with_ann(database, body)
