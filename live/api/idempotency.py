@@ -4,12 +4,15 @@ from typing import Annotated
 
 from fastapi import Header
 
+HEADER = "Idempotency-Key"
+PATTERN = r"^[\x21-\x7e]{1,128}$"
+
 IdempotencyKey = Annotated[
     str,
     Header(
-        alias="Idempotency-Key",
+        alias=HEADER,
         description="Names this request: sent again with the same key it gets the first answer again, for 24 h.",
-        pattern=r"^[\x21-\x7e]{1,128}$",
+        pattern=PATTERN,
         examples=["3f0a7d52-order-1"],
     ),
 ]

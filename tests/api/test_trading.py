@@ -104,6 +104,11 @@ def test_what_is_wrong_with_an_order_is_named_and_nothing_changes(database: str)
                 answer = await ann.ask("POST", "/orders", ORDER | wrong)
                 assert (answer.status_code, answer.json()["code"]) == (422, "invalid"), (wrong, answer.text)
                 assert answer.json()["errors"][0]["field"] == f"body.{field}", (wrong, answer.text)
+            for text in ("", "null", "[1]", "{", '{"symbol": "BTC"', "\xff"):
+                headers = ann.headers | {"Idempotency-Key": "k", "Content-Type": "application/json"}
+                content = text.encode("latin-1")
+                answer = await api.client.post("/v1/orders", content=content, headers=headers)
+                assert answer.json()["code"] in ("malformed", "invalid"), answer.text
             assert await ann.get("/orders") == {"items": [], "next": None}
 
     asyncio.run(body())
@@ -127,6 +132,8 @@ def test_orders_of_every_type_wait_and_are_cancelled(database: str) -> None:
             again = await ann.ask("DELETE", f"/orders/{limit}")
             assert (again.status_code, again.json()["code"]) == (409, "UNKNOWN_ORDER")
             before = await ann.get(f"/orders/{waiting[0]}")
+            nonsense = await ann.ask("DELETE", "/orders/1207")
+            assert (nonsense.status_code, nonsense.json()["errors"][0]["field"]) == (422, "path.order_id")
             stranger = await bob.ask("DELETE", f"/orders/{waiting[0]}")
             assert (stranger.status_code, stranger.json()["code"]) == (404, "unknown-order")
             assert await ann.get(f"/orders/{waiting[0]}") == before

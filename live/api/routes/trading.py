@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
 from starlette.responses import Response
 
 from live.api.answers import json_answer
-from live.api.auth import needs
+from live.api.auth import needs, permitted
 from live.api.bodies import CloseBody, MarginBody, OrderBody
 from live.api.idempotency import IdempotencyKey, command_key
+from live.api.lean import body_as, idempotency_key, lean, path_part
 from live.api.problems import FieldError, Problem, documented
 from live.api.reads.filters import Id, Symbol
 from live.api.reads.open_orders import open_at
@@ -29,7 +31,9 @@ router = APIRouter(tags=["trading"], responses=documented(401, 403, 504))
 
 Reader = Annotated[Principal, needs(Scope.READ)]
 Trader = Annotated[Principal, needs(Scope.TRADE)]
-OrderName = Annotated[str, Path(pattern=r"^o[0-9]{1,18}$", examples=["o1207"])]
+_ORDER = r"^o[0-9]{1,18}$"
+_is_order = re.compile(_ORDER).fullmatch
+OrderName = Annotated[str, Path(pattern=_ORDER, examples=["o1207"])]
 PositionName = Annotated[Id, Path()]
 _NAMED = re.compile(r"(\w+) was ")
 _AT_ONCE = 100
@@ -44,11 +48,27 @@ class OfSymbol(BaseModel):
     symbol: Symbol | None = None
 
 
-@router.post("/orders", status_code=201, response_model=OrderAnswer, responses=documented(409))
 async def place_order(using: Using, trader: Trader, key: IdempotencyKey, body: OrderBody) -> Response:
     """Place an order; the answer comes when it is committed, with the fills it had at once."""
     answer = await _ask(using, trader, key, body.order(trader.user))
     return json_answer(order_answer(_done(answer, body)), 201)
+
+
+async def _serve_order(request: Request) -> Response:
+    using: Services = request.app.state.services
+    trader = await permitted(request, using, Scope.TRADE)
+    return await place_order(using, trader, idempotency_key(request), await body_as(request, OrderBody))
+
+
+router.add_api_route(
+    "/orders",
+    place_order,
+    methods=["POST"],
+    status_code=201,
+    response_model=OrderAnswer,
+    responses=documented(409),
+    route_class_override=lean(_serve_order),
+)
 
 
 @router.post("/orders/preview", response_model=Preview)
@@ -60,13 +80,29 @@ async def preview_order(using: Using, reader: Reader, body: OrderBody) -> Respon
     return json_answer(preview(view))
 
 
-@router.delete("/orders/{order_id}", response_model=CancelAnswer, responses=documented(404, 409))
 async def cancel_order(using: Using, trader: Trader, key: IdempotencyKey, order_id: OrderName) -> Response:
     """Cancel an order that waits; one that waits at Hyperliquid ends when that has confirmed it."""
     answer = await _ask(using, trader, key, CancelSubmitted(0, order_id, trader.user))
     if answer.code == "UNKNOWN_ORDER" and await ORDERS.one(using.pool, trader.user, "id", order_id) is None:
         raise Problem(404, "unknown-order", f"you have no order {order_id}")
     return json_answer({"order_id": order_id, "seq": _done(answer).seq})
+
+
+async def _serve_cancel(request: Request) -> Response:
+    using: Services = request.app.state.services
+    trader = await permitted(request, using, Scope.TRADE)
+    order_id = path_part(request, "order_id", _is_order, "an order's id, such as o1207")
+    return await cancel_order(using, trader, idempotency_key(request), order_id)
+
+
+router.add_api_route(
+    "/orders/{order_id}",
+    cancel_order,
+    methods=["DELETE"],
+    response_model=CancelAnswer,
+    responses=documented(404, 409),
+    route_class_override=lean(_serve_cancel),
+)
 
 
 @router.delete("/orders", response_model=CancelAllAnswer, responses=documented(409))
