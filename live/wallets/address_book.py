@@ -40,10 +40,7 @@ class AddressBook:
 
         Raises InvalidInput, and Conflict for an address of ours, one known under another label, or one too many.
         """
-        self._rules.check_chain(chain)
-        address, label = checksummed(address), checked_label("label", label)
-        if await self._pool.fetchval("select exists (select from hot_wallets where address = $1)", address):
-            raise Conflict("own-address", f"{address} is the platform's own")
+        address, label = await self.check_addable(chain, address, label)
         now = moment(self._clock())
         usable = now + timedelta(microseconds=self._rules.address_lock_ns // 1000)
         async with self._pool.acquire() as connection, connection.transaction():
@@ -66,6 +63,14 @@ class AddressBook:
                 *(account, chain, address, label, now, usable),
             )
         return BookedAddress(**row), True
+
+    async def check_addable(self, chain: str, address: str, label: str) -> tuple[str, str]:
+        """Return address and label as the book has them; raises InvalidInput, and Conflict for an address of ours."""
+        self._rules.check_chain(chain)
+        address, label = checksummed(address), checked_label("label", label)
+        if await self._pool.fetchval("select exists (select from hot_wallets where address = $1)", address):
+            raise Conflict("own-address", f"{address} is the platform's own")
+        return address, label
 
     async def all(self, account: str) -> list[BookedAddress]:
         """Return an account's addresses, oldest first."""

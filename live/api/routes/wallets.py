@@ -133,6 +133,8 @@ async def addresses(using: Using, reader: Reader) -> list[AddressItem]:
 @router.post("/addresses", status_code=201, responses=documented(409), summary="Add an address to my book")
 async def add_address(using: Using, owner: Owner, body: NewAddress, origin: From) -> AddressItem:
     """Add an address, with a code of the authenticator; withdrawals may go there a day later."""
+    # Looked at first: a code is used up by it.
+    await using.withdrawals.addresses.check_addable(body.chain, body.address, body.label)
     await using.identity.second_factor.check(owner.user, body.code, origin)
     added = await using.withdrawals.add_address(owner.user, body.chain, body.address, body.label)
     await using.identity.events.add(owner.user, "ADDRESS_ADDED", origin, f"{added.chain} {added.address}")
