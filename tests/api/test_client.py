@@ -57,10 +57,11 @@ def test_a_newcomer_registers_takes_test_funds_and_trades(database: str) -> None
             seen = await ann.preview("BTC", "BUY", "0.05", leverage=10)
             placed = await ann.place("BTC", "BUY", "0.05", leverage=10)
             fill = placed.fills[0]
-            assert (seen.accepted, seen.price, seen.fee, seen.size) == (True, fill.price, fill.fee, fill.size)
+            assert (seen.accepted, seen.price, seen.size) == (True, fill.price, fill.size)
+            assert seen.fee >= fill.fee  # a preview does not tell where the order will go, and what that costs
             account = await ann.account()
             assert account.positions[0].liquidation_price == seen.liquidation_price
-            assert account.free == seen.free
+            assert account.free == seen.free + seen.fee - fill.fee
             position = fill.position_id
             await ann.add_margin(position, D("12.5"))
             assert (await ann.position(position)).margin == D("512.5")
