@@ -20,7 +20,7 @@ class RedisServer:
     def __init__(self, folder: Path, *, kept: bool) -> None:
         self._folder = folder
         self._kept = kept
-        self._port = _free_port()
+        self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -67,7 +67,8 @@ def _program() -> str:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens at."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return listening.getsockname()[1]
