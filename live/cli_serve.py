@@ -19,9 +19,10 @@ from live.api import logs
 from live.api.app import create_app
 from live.api.chores import chores
 from live.api.http_protocol import http_protocol
-from live.api.services import open_services
+from live.api.services import MoveMarket, open_services
 from live.api.settings import ApiSettings
 from live.books.bus import InProcessBus
+from live.books.feed import Movable
 from live.books.process import BooksProcess
 from live.books.server import BooksServer
 from live.cli_books import feed_and_specs, loop_factory, say, show_opened, show_replayed, signals_call
@@ -61,6 +62,7 @@ class _Beside:
     here: InProcessBus | None = None
     books: "asyncio.Task[None] | None" = None
     moved: Callable[[str], None] = lambda _: None  # told where the database is when it was opened again
+    move_market: MoveMarket | None = None
 
 
 def serve_command(how: Serving) -> None:
@@ -107,7 +109,9 @@ async def _serve(
         if stop.is_set():
             return
         told = _print_letter if how.dev else None
-        async with open_services(settings, found.dsn, found.here, dev=how.dev, told=told) as services:
+        async with open_services(
+            settings, found.dsn, found.here, dev=how.dev, move_market=found.move_market, told=told
+        ) as services:
             found.moved = lambda dsn: _move(services.pool, dsn)
             app = create_app(services)
             _say_where(how, settings, found, listening)
@@ -172,7 +176,8 @@ async def _books(settings: ApiSettings, dev: bool, stop: asyncio.Event) -> Async
         if first.done():
             first.result().moved(dsn)
         else:
-            first.set_result(_Beside(dsn, server.bus, running))
+            move_market = feed.move if isinstance(feed, Movable) else None
+            first.set_result(_Beside(dsn, server.bus, running, move_market=move_market))
 
     server = BooksServer(
         settings,

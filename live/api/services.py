@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated
 
 import asyncpg
@@ -29,13 +30,18 @@ from live.wallets.flow import Withdrawals
 from live.wallets.rules import WithdrawalRules
 from risk.errors import InvalidInput
 
+MoveMarket = Callable[[str, Decimal], None]
+
 _CONNECTIONS = 10
 _COMMAND_S = 10.0  # of one statement; what takes longer is broken off
 
 
 @dataclass(frozen=True)
 class Services:
-    """Hold what requests share. ``clock`` gives UTC nanoseconds; ``dev`` says that test funds are given away."""
+    """Hold what requests share. ``clock`` gives UTC nanoseconds; ``dev`` says that test funds are given away.
+
+    ``move_market`` moves the market of a symbol by so many per cent, where that can be done.
+    """
 
     settings: ApiSettings
     pool: asyncpg.Pool
@@ -52,6 +58,7 @@ class Services:
     stream: StreamHub
     markets: Markets
     dev: bool = False
+    move_market: MoveMarket | None = None
 
 
 @asynccontextmanager
@@ -62,6 +69,7 @@ async def open_services(
     *,
     clock: Callable[[], int] = time.time_ns,
     dev: bool = False,
+    move_market: MoveMarket | None = None,
     told: Callable[[Letter], None] | None = None,
     rules: AccessRules | None = None,
     stream: StreamLimits | None = None,
@@ -111,6 +119,7 @@ async def open_services(
             hub,
             Markets(bus),
             dev,
+            move_market,
         )
 
 

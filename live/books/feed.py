@@ -1,7 +1,8 @@
 """What tells the books of the market and the venue: a feed; this one has neither."""
 
 import asyncio
-from typing import Protocol
+from decimal import Decimal
+from typing import Protocol, runtime_checkable
 
 from live.books.process import BooksProcess
 from risk.events import VenueCancelRequested, VenueOrderRequested
@@ -16,6 +17,14 @@ class Feed(Protocol):
 
     async def drive(self, process: BooksProcess) -> None:
         """Tell ``process`` of the market and of its orders at the venue until cancelled."""
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """Be a feed whose market does what it is told."""
+
+    def move(self, symbol: str, percent: Decimal) -> None:
+        """Move the market of a symbol; raises InvalidInput for one it has not."""
 
 
 class NoFeed:

@@ -13,6 +13,7 @@ from data.synthetic.dataset import DEFAULT_SYMBOLS
 from data.synthetic.market import MarketFrames, synthetic_market
 from data.synthetic.profiles import profile_named
 from live.books.process import BooksProcess
+from risk.errors import InvalidInput
 from risk.events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import ChannelReported, FundingPublished, HlAccount, VenueFilled, VenueOrderEnded
 from risk.market import SymbolSpec
@@ -37,6 +38,11 @@ class SyntheticMarket:
         self._seed = -1
         self._frames: dict[str, MarketFrames] = {}
         self._columns: dict[str, np.ndarray] = {}
+        self._moved = dict.fromkeys(specs, 1.0)
+
+    def move(self, symbol: str, percent: Decimal) -> None:
+        """Lift a symbol's prices, or lower them, from now on; whoever begins anew knows nothing of it."""
+        self._moved[symbol] *= 1 + float(percent) / 100
 
     def quote(self, symbol: str, now_ns: int) -> tuple[float, float, float, float]:
         """Return bid, ask and their sizes in base coin."""
@@ -55,11 +61,18 @@ class SyntheticMarket:
         oracles = frames.oracles["oracle"].to_pylist()
         hour = min(place * _STEP_NS // HOUR_NS, len(rates) - 1)
         minute = min(place * _STEP_NS // (60 * SECOND_NS), len(oracles) - 1)
-        return Decimal(str(rates[hour])), Decimal(str(oracles[minute]))
+        return Decimal(str(rates[hour])), Decimal(str(self._price(symbol, oracles[minute])))
 
     def _columns_at(self, symbol: str, now_ns: int) -> list[float]:
         self._prepare(now_ns)
-        return [float(value) for value in self._columns[symbol][self._place(now_ns)]]
+        bid, ask, bid_size, ask_size, mark = map(float, self._columns[symbol][self._place(now_ns)])
+        price = self._price
+        return [price(symbol, bid), price(symbol, ask), bid_size, ask_size, price(symbol, mark)]
+
+    def _price(self, symbol: str, unmoved: float) -> float:
+        """Return a price where the market was moved to."""
+        moved = self._moved[symbol]
+        return unmoved if moved == 1 else round(unmoved * moved, self.specs[symbol].price_decimals)
 
     def _place(self, now_ns: int) -> int:
         """Return which step of the path it is."""
@@ -89,6 +102,14 @@ class SyntheticFeed:
         self.ports: dict[HlAccount, VenuePort] = dict.fromkeys(HlAccount, self)
         self._process: BooksProcess | None = None
         self._resting: dict[str, VenueOrderRequested] = {}
+
+    def move(self, symbol: str, percent: Decimal) -> None:
+        """Move the market of a symbol, and tell the books at once; raises InvalidInput for one it has not."""
+        if symbol not in self.market.specs:
+            raise InvalidInput(f"symbol was {symbol!r}; it must be one of {', '.join(self.market.specs)}")
+        self.market.move(symbol, percent)
+        if self._process is not None and not self._process.ended.is_set():
+            self._tick(self._process, time.time_ns())
 
     async def drive(self, process: BooksProcess) -> None:
         """Tick every second, publish funding every hour."""

@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from live.api.app import create_app
-from live.api.services import Services, open_services
+from live.api.services import MoveMarket, Services, open_services
 from live.api.settings import ApiSettings
 from live.books.commands import Answer, Asked, Command
 from live.books.process import BooksProcess
@@ -92,6 +92,7 @@ async def served_api(
     *,
     options: BookOptions | None = None,
     dev: bool = False,
+    move_market: MoveMarket | None = None,
     settings: dict[str, Any] | None = None,
     rules: AccessRules = CHEAP,
     clock: Callable[[], int] = time.time_ns,
@@ -100,12 +101,18 @@ async def served_api(
     with tempfile.TemporaryDirectory(prefix="api-") as name:
         home = Path(name)
         given = read_settings(ApiSettings).model_copy(update={"database_url": dsn, "bus_url": None})
-        here = {"hybrid_perps_home": home, "hybrid_perps_secret": MASTER_KEY, "rate_limit_login": "100000/day"}
+        here = {
+            "hybrid_perps_home": home,
+            "hybrid_perps_secret": MASTER_KEY,
+            "rate_limit_login": "100000/day",
+        }
         given = ApiSettings(**{**given.model_dump(), **here, **(settings or {})})
         market = Market()
         async with (
             _books(given, options or books_options(), market) as (books, process),
-            open_services(given, dsn, books.bus, rules=rules, clock=clock, dev=dev) as services,
+            open_services(
+                given, dsn, books.bus, rules=rules, clock=clock, dev=dev, move_market=move_market
+            ) as services,
         ):
             app = create_app(services)
             transport = httpx.ASGITransport(app, client=("127.0.0.1", 40_000))

@@ -65,6 +65,7 @@ SCOPES = {
         "DELETE /v1/orders",
         "DELETE /v1/orders/{order_id}",
         "POST /v1/dev/faucet",
+        "POST /v1/dev/market",
         "POST /v1/orders",
         "POST /v1/positions/{position_id}/close",
         "POST /v1/positions/{position_id}/margin",

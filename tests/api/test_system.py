@@ -85,3 +85,27 @@ def test_test_funds_are_given_in_development_alone_and_are_told_from_others(data
             assert (await api.client.post("/v1/dev/faucet", json={"amount": "1"})).status_code == 404
 
     asyncio.run(body())
+
+
+def test_only_a_market_of_our_own_is_moved(database: str) -> None:
+    moves: list[tuple[str, Decimal]] = []
+
+    async def body() -> None:
+        async with served_api(database, dev=True, move_market=lambda *move: moves.append(move)) as api:
+            person = await sign_up(api)
+            for wrong in ("-4.01", "4.01", "NaN", "0.001", "x"):
+                answer = await person.post("/v1/dev/market", {"symbol": "BTC", "percent": wrong})
+                assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "body.percent"), (
+                    wrong
+                )
+            assert not moves
+            answer = await person.post("/v1/dev/market", {"symbol": "BTC", "percent": "-4"})
+            assert (answer.status_code, moves) == (204, [("BTC", Decimal(-4))])
+        async with served_api(database, dev=True) as api:
+            person = await sign_up(api)
+            answer = await person.post("/v1/dev/market", {"symbol": "BTC", "percent": "-4"})
+            assert (answer.status_code, answer.json()["code"]) == (409, "no-market")
+        async with served_api(database) as api:
+            assert (await api.client.post("/v1/dev/market", json={})).status_code == 404
+
+    asyncio.run(body())

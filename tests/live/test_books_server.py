@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 
 from live.books.redis_bus import redis_bus
-from live.books.synthetic import SyntheticMarket, synthetic_specs
+from live.books.synthetic import SyntheticFeed, SyntheticMarket, synthetic_specs
 from live.database import open_database
 from live.ledger.writer import Fenced
 from live.settings import LiveSettings
@@ -257,3 +257,19 @@ def test_synthetic_market_has_no_jumps_and_is_the_same_for_all():
             rate, oracle = market.funding(symbol, midnight + HOUR_NS)
             assert abs(rate) < D("0.04")
             assert abs(float(oracle) / after - 1) < 0.05
+
+
+def test_synthetic_market_moves_as_it_is_told_in_whole_ticks_and_alone():
+    feed, untouched = SyntheticFeed(synthetic_specs()), SyntheticMarket(synthetic_specs())
+    feed.move("BTC", D("-4"))
+    now = 20_000 * DAY_NS
+    places = feed.market.specs["BTC"].price_decimals
+    assert feed.market.mark("BTC", now) == round(untouched.mark("BTC", now) * 0.96, places)
+    bid, ask, *sizes = feed.market.quote("BTC", now)
+    assert 0 < bid < ask < untouched.quote("BTC", now)[0]
+    assert sizes == list(untouched.quote("BTC", now)[2:])
+    moved, oracle = feed.market.funding("BTC", now)[1], untouched.funding("BTC", now)[1]
+    assert float(moved) == round(float(oracle) * 0.96, places)
+    assert feed.market.quote("ETH", now) == untouched.quote("ETH", now)
+    with pytest.raises(InvalidInput, match="symbol was 'PEPE'; it must be one of BTC, "):
+        feed.move("PEPE", D(1))

@@ -1,4 +1,4 @@
-"""Test funds, where ``serve --dev`` gives them away; these routes do not exist otherwise."""
+"""Test funds and a market to push about, where it is ``serve --dev``; these routes do not exist otherwise."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from live.api.auth import needs
 from live.api.idempotency import IdempotencyKey, command_key
 from live.api.problems import Problem, check_done, documented
+from live.api.reads.filters import Symbol
 from live.api.services import Using
 from live.books.commands import Command
 from live.identity.principal import Principal, Scope
@@ -19,6 +20,7 @@ CHAIN = "TEST"  # no chain has this name: such a deposit is told from real ones 
 LARGEST = Decimal(100_000)
 A_DAY = 10
 _DAY_S = 86_400
+LARGEST_MOVE = 4  # per cent; beyond 5 the books take a price for a mistake
 
 router = APIRouter(prefix="/dev", tags=["dev"])
 
@@ -38,6 +40,21 @@ class Given(BaseModel):
     asset: str = Field(examples=["USDC"])
     chain: str = Field(examples=[CHAIN])
     deposit_id: str
+
+
+class Move(BaseModel):
+    """Ask the market to move."""
+
+    symbol: Symbol
+    percent: Decimal = Field(ge=-LARGEST_MOVE, le=LARGEST_MOVE, decimal_places=2, examples=["-4"])
+
+
+@router.post("/market", status_code=204, summary="Move the market", responses=documented(401, 403, 409))
+async def move_market(asked: Move, using: Using, _: Annotated[Principal, needs(Scope.TRADE)]) -> None:
+    """Lift all prices of a symbol, or lower them, to see what that does to positions."""
+    if using.move_market is None:
+        raise Problem(409, "no-market", "this market cannot be moved")
+    using.move_market(asked.symbol, asked.percent)
 
 
 @router.post("/faucet", summary="Get test funds", responses=documented(401, 403, 409, 504))
