@@ -104,9 +104,14 @@ def test_what_happens_to_a_user_is_told_to_that_user_alone(database: str) -> Non
     asyncio.run(body())
 
 
-def test_what_was_missed_is_as_it_would_have_been_told(database: str) -> None:
+@pytest.mark.parametrize("bus", ["in process", "over Redis"])
+def test_what_was_missed_is_as_it_would_have_been_told(
+    database: str, bus: str, request: pytest.FixtureRequest
+) -> None:
+    settings = {"bus_url": None if bus == "in process" else request.getfixturevalue("redis_url")}
+
     async def body() -> None:
-        async with served_api(database) as api, over_http(api) as url:
+        async with served_api(database, settings=settings) as api, over_http(api) as url:
             ann = await trader(api)
             async with streaming(url, ann) as live:
                 await subscribe(live, PRIVATE)
