@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from live.api.stream.hub import StreamLimits
-from live.books.events import BooksEvent, Gap
+from live.books.events import BooksEvent, Committed, Gap
 from live.identity.keys import NewKey
 from live.identity.principal import Scope
 from tests.api.served import over_http, served_api
@@ -256,6 +256,24 @@ def test_a_gap_in_what_the_books_tell_is_filled_from_the_database(database: str)
                 assert heard == fills[::-1]
 
     asyncio.run(body())
+
+
+def test_no_stream_is_better_than_one_that_has_stopped(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url:
+            ann = await trader(api)
+            async with streaming(url, ann) as stream:
+                api.books.bus.events.publish(
+                    Committed(10**6, 0, {ann.user: None})
+                )  # what no books would tell
+                assert (await closed(stream))[0] == 1001
+            async with streaming(url) as stream:
+                assert (await closed(stream))[0] == 1011
+
+    asyncio.run(body())
+    assert "a task of the stream ended" in caplog.text
 
 
 def test_silence_is_told_too(database: str) -> None:

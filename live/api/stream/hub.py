@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from live.api.stream.protocol import GOING_AWAY, NOT_AUTHENTICATED, TOO_MANY, Closing, Missed
+from live.api.stream.protocol import GOING_AWAY, INTERNAL, NOT_AUTHENTICATED, TOO_MANY, Closing, Missed
 from live.api.stream.updates import MarkItem, MissedReader, Update, mark_item
 from live.books.events import BooksEvent, Committed, Gap, Marks
 from live.identity.endings import Endings
@@ -51,6 +51,7 @@ class StreamHub:
         self.limits = limits
         self.seq = -1
         self.marks: dict[str, MarkItem] = {}
+        self._broken = False
         self._connections: set[Connection] = set()
         self._of_user: defaultdict[str, set[Connection]] = defaultdict(set)
         self._of_address: defaultdict[str, set[Connection]] = defaultdict(set)
@@ -59,6 +60,8 @@ class StreamHub:
 
     def join(self, connection: "Connection") -> None:
         """Add a connection that nobody is known to be behind yet; raises Closing where there are too many."""
+        if self._broken:
+            raise Closing(INTERNAL, "the stream cannot be served now; read over HTTP")
         if len(self._connections) >= self.limits.in_all:
             raise Closing(TOO_MANY, "too many connections; try again later")
         strangers = self._of_address[connection.address]
@@ -87,6 +90,13 @@ class StreamHub:
         """End all connections: their clients are to come back later."""
         for connection in list(self._connections):
             connection.drop(Closing(GOING_AWAY, "the server stops; come back and subscribe with after"))
+
+    def watch(self, task: "asyncio.Task[None]") -> None:
+        """Serve no streams any more if ``task`` ends by an error: a silent one would pass for an idle one."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a task of the stream ended", exc_info=error)
+            self._broken = True
+            self.close()
 
     # -- what the books tell
 
@@ -175,7 +185,7 @@ async def open_stream(
         hub.seq = await hub.reader.current()  # after we listen: no commit is between the two
         tasks = {asyncio.create_task(hub.tell(heard)), asyncio.create_task(hub.look_after())}
         for task in tasks:
-            task.add_done_callback(_end_loudly)
+            task.add_done_callback(hub.watch)
         try:
             yield hub
         finally:
@@ -183,8 +193,3 @@ async def open_stream(
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-
-
-def _end_loudly(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("a task of the stream ended", exc_info=error)
