@@ -1,4 +1,19 @@
-"""The databases of the tests of wallets, as those of the API have them."""
+"""The database of the tests of wallets: one, emptied before each."""
 
-from tests.api.conftest import database, migrated  # noqa: F401
-from tests.postgres import postgres  # noqa: F401
+import pytest
+
+from tests.api.conftest import migrated  # noqa: F401
+from tests.emptied import Emptied
+from tests.postgres import Postgres, postgres  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def one_database(postgres: Postgres, migrated: str) -> Emptied:  # noqa: F811
+    """Give the database of all these tests."""
+    return Emptied(postgres.new_database("one_database", migrated))
+
+
+@pytest.fixture
+def database(one_database: Emptied) -> str:
+    """Give the address of a migrated database without rows."""
+    return one_database.empty()

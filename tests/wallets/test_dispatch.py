@@ -14,7 +14,7 @@ from live.identity.moments import moment
 from live.ledger.inputs import ReconciliationDone, WithdrawalApproved
 from live.wallets.chain import ArrivedTransfer, SendOutcome, SendState
 from risk.inputs import ServiceLevelSet
-from tests.postgres import Postgres
+from tests.emptied import Emptied
 from tests.risk.book_builder import D
 from tests.wallets.simulated_chain import Crash, SimulatedChain
 from tests.wallets.till import Till, a_till, account_id
@@ -287,13 +287,10 @@ _STEP = st.sampled_from(
 )
 
 
-@settings(max_examples=6)
+@settings(max_examples=12)
 @given(st.lists(_STEP, min_size=5, max_size=25), st.booleans())
 def test_whatever_breaks_off_nobody_is_paid_twice_and_no_cent_is_lost(
-    postgres: Postgres,
-    migrated: str,
-    steps: list[str],
-    slow: bool,
+    one_database: Emptied, steps: list[str], slow: bool
 ) -> None:
     async def body(till: Till) -> None:
         ann = await till.user("ann", 100_000)
@@ -313,7 +310,7 @@ def test_whatever_breaks_off_nobody_is_paid_twice_and_no_cent_is_lost(
         assert await till.cash(ann) == 100_000 - 101 * len(paid)
         assert len(await till.statuses()) == asked
 
-    on_till(postgres.new_database("dispatch_machine", migrated), body)
+    on_till(one_database.empty(), body)
 
 
 async def _taken(till: Till, chain: SimulatedChain, step: str, user: str, to: Any) -> int:
