@@ -21,8 +21,15 @@ from live.operators.kinds import Kind, Proposal
 from live.operators.staff import Operator
 
 Account = Annotated[str, Field(pattern=r"^u[a-z2-7]{20}$", examples=["uabcdefghijklmnopqrst"])]
+_NO_NUL = r"^[^\x00]*$"  # which no text in the database can hold
 Why = Annotated[
-    str, Field(min_length=1, max_length=400, pattern=r"\S", examples=["asked for by the user, case 11"])
+    str,
+    Field(
+        min_length=1,
+        max_length=400,
+        pattern=r"^[^\x00]*[^\s\x00][^\x00]*$",
+        examples=["asked for by the user, case 11"],
+    ),
 ]
 Row = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9:@./_-]{1,40})$", examples=["BTC"])]
 ProposalStatus = Literal["OPEN", "APPROVED", "EXECUTED", "FAILED", "REJECTED", "WITHDRAWN", "EXPIRED"]
@@ -171,27 +178,27 @@ class SettingsItem(BaseModel):
 class UserPaging(Paging):
     """Search users: by id, or by what their e-mail or wallet address begins with."""
 
-    query: Annotated[str, Field(min_length=1, max_length=254)] | None = None
+    query: Annotated[str, Field(min_length=1, max_length=254, pattern=_NO_NUL)] | None = None
 
 
 class OrdersPaging(Paging):
     """Search orders."""
 
-    user: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    user: Annotated[str, Field(min_length=1, max_length=100, pattern=_NO_NUL)] | None = None
     symbol: Symbol | None = None
 
 
 class ReviewPaging(Paging):
     """Search withdrawals."""
 
-    user: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    user: Annotated[str, Field(min_length=1, max_length=100, pattern=_NO_NUL)] | None = None
     status: WithdrawalStatus | None = None
 
 
 class ActsPaging(Paging):
     """Search the audit log."""
 
-    subject: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    subject: Annotated[str, Field(min_length=1, max_length=200, pattern=_NO_NUL)] | None = None
 
 
 class ProposalPaging(BaseModel):
