@@ -58,7 +58,9 @@ def test_a_newcomer_registers_takes_test_funds_and_trades(database: str) -> None
             placed = await ann.place("BTC", "BUY", "0.05", leverage=10)
             fill = placed.fills[0]
             assert (seen.accepted, seen.price, seen.size) == (True, fill.price, fill.size)
-            assert seen.fee >= fill.fee  # a preview does not tell where the order will go, and what that costs
+            assert (
+                seen.fee >= fill.fee
+            )  # a preview does not tell where the order will go, and what that costs
             account = await ann.account()
             assert account.positions[0].liquidation_price == seen.liquidation_price
             assert account.free == seen.free + seen.fee - fill.fee
