@@ -69,3 +69,7 @@ class Wallets(Calls):
     async def faucet(self, amount: Number, *, key: str | None = None) -> TestFunds:
         """Get test funds, where the server gives them away."""
         return await self._command(TestFunds, "POST", "/dev/faucet", {"amount": number_text(amount)}, key)
+
+    async def move_market(self, symbol: str, percent: Number) -> None:
+        """Lift a symbol's prices by so much, or lower them, where the server's market is synthetic."""
+        await self._tell("POST", "/dev/market", {"symbol": symbol, "percent": number_text(percent)})
