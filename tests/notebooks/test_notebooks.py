@@ -8,7 +8,7 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 ON_HISTORY = ("01-first-backtest", "02-routing-thresholds")  # the others make their own market anywhere
-TUNING, STRESS = "03-tuning", "04-hedging-and-liquidation-stress"
+TUNING, STRESS, TRADING = "03-tuning", "04-hedging-and-liquidation-stress", "05-trading-api"
 WITHOUT_HISTORY = "import data.locate\n\ndata.locate.find_history = lambda explicit=None: None\n"
 # Every cell does the same on the first part of a history, in a fraction of the time.
 SHORTER = """
@@ -45,6 +45,17 @@ print(
 )
 """
 
+TOLD_OF_TRADING = """
+ratios = [each["ratio"] for each in path if each["ratio"] is not None]
+print(
+    "as told:",
+    ratios == sorted(ratios, reverse=True) and ratios[-1] > 1,
+    path[-1]["unrealised"] == 0 and path[-1]["equity"] == float(balance.total_balance),
+    fill.price == fill.hl_reference_price and placed == again,
+    [row["liquidated at"] for row in rows] == sorted(row["liquidated at"] for row in rows),
+)
+"""
+
 
 def named(name: str) -> Path:
     """Return the notebook of that name."""
@@ -73,7 +84,7 @@ def run(
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.stem for path in NOTEBOOKS] == [*ON_HISTORY, TUNING, STRESS]
+    assert [path.stem for path in NOTEBOOKS] == [*ON_HISTORY, TUNING, STRESS, TRADING]
 
 
 @on_history
@@ -97,6 +108,15 @@ def test_the_tuning_walk_recommends_with_doubts_repeats_a_digest_and_refuses(tmp
 def test_the_stress_tests_end_as_their_prose_says(tmp_path, monkeypatch) -> None:
     printed = run(named(STRESS), tmp_path, monkeypatch, after=TOLD_OF_STRESS)
     assert "as told: True True True True True" in printed
+
+
+def test_a_newcomer_trades_and_is_liquidated_on_a_server_of_the_notebook_s_own(tmp_path, monkeypatch) -> None:
+    printed = run(named(TRADING), tmp_path, monkeypatch, after=TOLD_OF_TRADING)
+    for said in ("the same answer: True", "refused: 409 INSUFFICIENT_MARGIN", "position: ['LIQUIDATED']"):
+        assert said in printed
+    assert "changes sum to the balance: True" in printed
+    assert "stopped in order: True" in printed
+    assert "as told: True True True True" in printed
 
 
 @each_notebook
