@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from live.api.shared_state import SharedStateLost
@@ -126,6 +126,8 @@ def problem_of(error: Exception) -> Problem:
         if kind in STATUS_OF:
             status, code = STATUS_OF[kind]
             return Problem(status, getattr(error, "code", code), str(error), headers=_headers(status, error))
+    if isinstance(error, ClientDisconnect):  # nobody may hear it, but it is no fault of ours
+        return Problem(400, "cut-off", "the request broke off before its end")
     if isinstance(error, LOST):
         return Problem(503, "database-unavailable", _DATABASE_LOST, headers=_RETRY)
     return Problem(500, "internal", "something went wrong on our side; tell us this request's id")
