@@ -135,10 +135,19 @@ Using = Annotated[Services, Depends(services)]
 async def _open_pool(dsn: str) -> asyncpg.Pool:
     try:
         return await asyncpg.create_pool(
-            dsn, min_size=1, max_size=_CONNECTIONS, command_timeout=_COMMAND_S, timeout=_COMMAND_S
+            dsn,
+            min_size=1,
+            max_size=_CONNECTIONS,
+            command_timeout=_COMMAND_S,
+            timeout=_COMMAND_S,
+            reset=_as_it_is,
         )
     except (OSError, asyncpg.PostgresError) as error:
         raise InvalidInput(f"the database does not answer: {error}") from None
+
+
+async def _as_it_is(_: asyncpg.Connection) -> None:
+    """Leave a connection as it comes back: nothing here outlives a transaction, and to ask costs a round trip."""
 
 
 async def _close_pool(pool: asyncpg.Pool) -> None:

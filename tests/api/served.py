@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from live.api.app import create_app
+from live.api.http_protocol import http_protocol
 from live.api.services import MoveMarket, Services, open_services
 from live.api.settings import ApiSettings
 from live.books.commands import Answer, Asked, Command
@@ -123,7 +124,8 @@ async def served_api(
 @asynccontextmanager
 async def over_http(api: Api, **config: Any) -> AsyncIterator[str]:
     """Serve an API on loopback as well; gives its base URL: for WebSockets, and whatever needs a real server."""
-    config = {"loop": "none", "lifespan": "off", "log_config": None, "proxy_headers": False} | config
+    server_as_served = {"http": http_protocol(), "loop": "none", "lifespan": "off", "proxy_headers": False}
+    config = server_as_served | {"log_config": None} | config
     server = uvicorn.Server(uvicorn.Config(api.app, host="127.0.0.1", port=0, **config))
     server.capture_signals = nullcontext  # type: ignore[method-assign]
     running = asyncio.create_task(server.serve())

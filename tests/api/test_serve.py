@@ -146,6 +146,33 @@ def test_a_request_that_has_begun_is_finished_before_it_stops() -> None:
     asyncio.run(body())
 
 
+def test_an_answer_leaves_in_one_write() -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def root() -> str:
+        return "x" * 1_000
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        listening = socket.create_server(("127.0.0.1", 0))
+        serving = asyncio.create_task(serve_app(app, listening, stop))
+        reader, writer = await asyncio.open_connection("127.0.0.1", listening.getsockname()[1])
+        for _ in range(3):  # over the same connection
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            came = await reader.read(1 << 16)
+            assert came.startswith(b"HTTP/1.1 200")
+            assert came.endswith(b'x"')
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).endswith(b'x"')
+        writer.close()
+        await writer.wait_closed()
+        stop.set()
+        await serving
+
+    asyncio.run(body())
+
+
 def test_a_head_without_end_is_cut_off() -> None:
     app = FastAPI()
 
