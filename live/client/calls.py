@@ -191,9 +191,9 @@ class Calls:
 
     async def _renew(self, session: Session) -> None:
         """Change the refresh token for new tokens, once for all who wait for that: it counts a single time."""
-        before = session.access_token
+        before = session.refresh_token
         async with self._renewing:
-            if session.access_token != before:
+            if session.refresh_token != before:
                 return
             body = {"refresh_token": session.refresh_token}
             answer = await self._http.post(f"{API}/auth/refresh", json=body)

@@ -136,7 +136,6 @@ def test_tokens_are_renewed_once_for_all_who_ask_at_the_same_time(database: str)
             now_s[0] = tokens.expires_in - 5.0
             await asyncio.gather(*(ann.profile() for _ in range(5)))
             assert ann.session.refresh_token != tokens.refresh_token
-            assert ann.session.access_token != tokens.access_token
             assert len(await ann.sessions()) == 1  # a token that came twice would have ended it
 
     asyncio.run(body())
