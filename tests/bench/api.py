@@ -136,7 +136,7 @@ class Load:
                 while sent < (time.perf_counter() - start) * rate:
                     due.put_nowait(time.perf_counter_ns())
                     sent += 1
-                await asyncio.sleep(0.0005)
+                await asyncio.sleep(max(start + sent / rate - time.perf_counter(), 0.001))
             for _ in self._free:
                 due.put_nowait(None)
 
