@@ -2,23 +2,30 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data.synthetic.ticks import round_down, round_near, round_up
+from venues.hyperliquid.ticks import ON_GRID
 
 PRICES = st.floats(min_value=1e-4, max_value=1e7)
 DECIMALS = st.integers(0, 6)
 
 
 def slow(price: float, price_decimals: int, rounding: str) -> Decimal:
-    """Round one price as the rule reads: five significant figures, but whole numbers always."""
+    """Round one price as the rule reads: five significant figures, but whole numbers always.
+
+    What a float's error keeps off the grid is on it.
+    """
     exact = Decimal(price)
     places = min(max(4 - exact.adjusted(), 0), price_decimals)
-    return exact.quantize(Decimal(1).scaleb(-places), rounding=rounding)
+    step = Decimal(1).scaleb(-places)
+    nearest = exact.quantize(step)
+    return nearest if abs(nearest - exact) < Decimal(ON_GRID) * step else exact.quantize(step, rounding)
 
 
 @given(PRICES, DECIMALS)
+@example(1.2999999999999998, 1)
 def test_rounds_as_the_slow_rule(price, price_decimals):
     for function, rounding in (
         (round_down, ROUND_FLOOR),
