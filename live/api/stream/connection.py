@@ -92,7 +92,7 @@ class Connection:
             self._dropped.set_result(closing)
 
     def _drop_slow(self) -> None:
-        self.drop(Closing(TOO_SLOW, msgspec.json.encode({"seq": self._last}).decode()))
+        self.drop(Closing(TOO_SLOW, "too slow"))
 
     # -- its life
 
@@ -120,11 +120,17 @@ class Connection:
                 task.cancel()
             await asyncio.wait(tasks)
         if self._dropped.done():
-            return self._dropped.result()
+            return self._noticed(self._dropped.result())
         errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
         for error in errors:
             return _closing_of(error)
         return None
+
+    def _noticed(self, closing: Closing) -> Closing:
+        """Add to the notice of a slow client up to where all was sent; what was on its way then may have come too."""
+        if closing.code != TOO_SLOW:
+            return closing
+        return Closing(TOO_SLOW, msgspec.json.encode({"seq": self._last}).decode())
 
     async def _close(self, closing: Closing) -> None:
         """Say why; who does not take that either is cut off by the server."""
@@ -203,9 +209,9 @@ class Connection:
 
     async def _send_update(self, update: Update) -> None:
         text = update.text(frozenset(name for name, floor in self._floors.items() if floor < update.seq))
-        self._last = max(self._last, update.seq)
         if text is not None:
             await self._send(text)
+        self._last = max(self._last, update.seq)
 
     async def _send_missed(self, after: dict[str, int]) -> None:
         """Send what the database has of channels that were told of inputs up to ``after`` those."""
