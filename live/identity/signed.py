@@ -93,19 +93,20 @@ class Signatures:
 
     async def principal(self, request: SignedRequest) -> Principal:
         """Return who signed a request; raises NotAuthenticated, or NotPermitted from another network."""
-        window_ms = self._check_time(request)
+        self._check_time(request)
         known = await self._key(request.key)
         if not self._is_signed(request, known) or known is None or known.revoked:
             raise NotAuthenticated("wrong-signature", "the key is unknown, or the signature is not right")
         if known.networks and not any(request.ip in network for network in known.networks):
             raise NotPermitted("wrong-network", f"the API key may not be used from {request.ip}")
-        ttl_s = (window_ms + 2 * self._rules.ahead_ms) / 1000
+        # The window is not signed: the same signature may come again with the longest one.
+        ttl_s = (self._rules.longest_window_ms + 2 * self._rules.ahead_ms) / 1000
         if not await self._marks.once(f"signature:{request.key}:{request.signature}", ttl_s):
             raise NotAuthenticated("replayed", "a request with this signature came before; sign each anew")
         return Principal(known.account, "api_key", request.key, known.scopes)
 
-    def _check_time(self, request: SignedRequest) -> int:
-        """Return the receive window in ms; raise for a request out of it."""
+    def _check_time(self, request: SignedRequest) -> None:
+        """Raise for a request out of its receive window."""
         window_ms = self._rules.receive_window_ms
         if request.window is not None:
             window_ms = int(request.window) if _NUMBER.fullmatch(request.window) else 0
@@ -121,7 +122,6 @@ class Signatures:
             raise NotAuthenticated("late", "the request came after its receive window; sign it anew")
         if sent_ms - now_ms > self._rules.ahead_ms:
             raise NotAuthenticated("early", "HP-TIMESTAMP is ahead of our clock; set yours")
-        return window_ms
 
     def _is_signed(self, request: SignedRequest, known: _Known | None) -> bool:
         """Tell whether one of a key's secrets signed it; an unknown key takes as long."""

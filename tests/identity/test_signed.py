@@ -60,6 +60,21 @@ def test_signed_request_is_taken_once(site):
     site.run(scenario())
 
 
+@pytest.mark.parametrize("ahead_ms", [0, 1_000])
+def test_a_longer_window_takes_no_request_a_second_time(site, ahead_ms):
+    async def scenario():
+        _, made = await new_key(site)
+        request = signed(site, made, at_ms=site.clock() // 10**6 + ahead_ms)
+        await site.identity.signatures.principal(request)
+        for after_s in (8, 52):
+            site.clock.advance(after_s)
+            assert await refused(site, replace(request, window="60000")) == "replayed"
+        site.clock.advance(1 + ahead_ms / 1000)
+        assert await refused(site, replace(request, window="60000")) == "late"
+
+    site.run(scenario())
+
+
 def test_of_one_request_many_times_at_once_one_is_taken(site):
     async def scenario():
         _, made = await new_key(site)
