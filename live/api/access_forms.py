@@ -116,8 +116,9 @@ class WalletLogInBody(WalletBody):
 
 
 class WalletLinkBody(WalletBody):
-    """Link a wallet; ``code`` where there is an authenticator."""
+    """Link a wallet; ``password`` where the account has one, ``code`` where there is an authenticator."""
 
+    password: Password | None = None
     code: Code | None = None
 
 

@@ -41,7 +41,8 @@ class Credentials:
     async def reset_password(self, token: str, password: str, origin: Origin) -> None:
         """Set the password that a letter's token allows; raises NotAuthenticated, InvalidInput.
 
-        Sessions, trusted devices and API keys end: whoever forgot the password may not be who made them.
+        Sessions, trusted devices, API keys and a linked wallet end: whoever forgot the password may not be who made
+        them. A first password takes no wallet away, as that is what made the account.
         """
         self.passwords.check_strength(password, "")
         async with self.pool.acquire() as connection, connection.transaction():
@@ -50,19 +51,31 @@ class Credentials:
             self.passwords.check_strength(password, taken.email)
             kept = await self.passwords.hash(taken.account, password)
             # A letter to an address that the account has no more opens nothing.
-            done = await connection.fetchval(
-                "update access.accounts set password_hash = $2 where id = $1 and email = $3 returning true",
+            before = await connection.fetchrow(
+                """select password_hash, wallet_address from access.accounts
+                where id = $1 and email = $2 for update""",
                 taken.account,
-                kept,
                 taken.email,
             )
-            if not done:
+            if before is None:
                 raise wrong_token()
+            unlinked, wallet = None, before["wallet_address"]
+            if before["password_hash"] is not None:
+                unlinked, wallet = wallet, None
+            await connection.execute(
+                "update access.accounts set password_hash = $2, wallet_address = $3 where id = $1",
+                taken.account,
+                kept,
+                wallet,
+            )
             await self._end_ways_in(taken.account, connection)
             await self.keys.revoke_all(taken.account, connection)
-            await self.events.add(taken.account, "PASSWORD_RESET", origin, within=connection)
+            await self.events.add(taken.account, "PASSWORD_RESET", origin, unlinked or "", connection)
         self.standings.forget()
-        self.mailer.post(letters.notice(taken.email, "Another password was set with a letter's token."))
+        what = "Another password was set with a letter's token."
+        if unlinked is not None:
+            what += f" The wallet {unlinked} was unlinked and can log in no more."
+        self.mailer.post(letters.notice(taken.email, what))
 
     async def change_password(
         self, account: Account, old: str, new: str, origin: Origin, session: str

@@ -32,7 +32,8 @@ def to_reset(email: str, token: str) -> Letter:
         email,
         "Set another password",
         f"Somebody, hopefully you, forgot the password of this address's account.\n\nYour token: {token}\n\n"
-        "It works once, within an hour. All sessions, trusted devices and API keys end with it.\n"
+        "It works once, within an hour. All sessions, trusted devices and API keys end with it,\n"
+        "and a wallet that was linked beside the old password.\n"
         f"{_UNASKED}\n",
     )
 

@@ -17,13 +17,17 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from live.identity.accounts import Account, Accounts
-from live.identity.errors import Conflict, NotAuthenticated
+from live.identity.errors import Conflict, NotAuthenticated, NotThere
 from live.identity.events import Origin, SecurityEvents
 from live.identity.guesses import Guesses, network_of
+from live.identity.letters import notice
 from live.identity.log_in import Challenge, LoggedIn, LogIn
+from live.identity.mail import Mailer
 from live.identity.moments import moment, seconds
 from live.identity.names import new_id
 from live.identity.rules import AccessRules
+from live.identity.sessions import Sessions
+from live.identity.standing import Standings
 
 _LONGEST = 4_000
 _SIGNATURE = re.compile(r"0x[0-9a-fA-F]{130}")
@@ -41,8 +45,11 @@ class Wallets:
     public_url: str
     accounts: Accounts
     log_in_: LogIn
+    sessions: Sessions
+    standings: Standings
     guesses: Guesses
     events: SecurityEvents
+    mailer: Mailer
 
     @property
     def domain(self) -> str:
@@ -86,6 +93,35 @@ class Wallets:
         if not done:
             raise Conflict("wallet-linked", f"the account has the wallet {account.wallet_address} already")
         await self.events.add(account.id, "WALLET_LINKED", origin, address)
+        self._tell(account, f"The wallet {address} was linked and can log in.")
+
+    async def unlink(self, account: Account, origin: Origin, session: str) -> None:
+        """Take an account's wallet away, and end the other sessions, which it may have begun.
+
+        Raises NotThere where there is no wallet, Conflict where nothing else opens the account.
+        """
+        if account.wallet_address is None:
+            raise NotThere("no-wallet", "the account has no wallet")
+        async with self.pool.acquire() as connection, connection.transaction():
+            done = await connection.fetchval(
+                """update access.accounts set wallet_address = null
+                where id = $1 and wallet_address = $2 and password_hash is not null returning true""",
+                account.id,
+                account.wallet_address,
+            )
+            if not done:
+                raise Conflict("only-way-in", "the wallet alone opens the account; set a password first")
+            await connection.execute(
+                "delete from access.challenges where account_id = $1 and method = 'WALLET'", account.id
+            )
+            await self.sessions.revoke_all(account.id, "REVOKED", connection, but=session)
+            await self.events.add(account.id, "WALLET_UNLINKED", origin, account.wallet_address, connection)
+        self.standings.forget()
+        self._tell(account, f"The wallet {account.wallet_address} was unlinked and can log in no more.")
+
+    def _tell(self, account: Account, what: str) -> None:
+        if account.email is not None:
+            self.mailer.post(notice(account.email, what))
 
     async def _add(self, address: str, origin: Origin) -> Account:
         made = new_id("u")

@@ -6,7 +6,7 @@ import secrets
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import asyncpg
 import psycopg
@@ -242,21 +242,81 @@ def test_log_in_half_done_ends_with_the_password(site):
     site.run(scenario())
 
 
+async def signed_by(wallet, site) -> dict[str, str]:
+    """Return what logs a wallet in."""
+    asked = (await site.api.client.post("/v1/auth/wallet/nonce")).json()
+    now = datetime.fromtimestamp(site.clock() // 10**9, UTC).isoformat().replace("+00:00", "Z")
+    message = (
+        f"{asked['domain']} wants you to sign in with your Ethereum account:\n{wallet.address}\n\n\n"
+        f"URI: {asked['uri']}\nVersion: 1\nChain ID: 1\nNonce: {asked['nonce']}\nIssued At: {now}"
+    )
+    signature = wallet.sign_message(encode_defunct(text=message)).signature.to_0x_hex()
+    return {"message": message, "signature": signature}
+
+
+async def log_in_by(wallet, site):
+    return await site.api.client.post("/v1/auth/wallet/login", json=await signed_by(wallet, site))
+
+
+async def linked(site) -> tuple[Person, Any]:
+    """Return somebody who has a password and a wallet, and the wallet."""
+    ann, wallet = await sign_up(site.api), Wallet.create()
+    body = await signed_by(wallet, site) | {"password": PASSWORD}
+    assert (await ann.post("/v1/account/wallet", body)).status_code == 204
+    return ann, wallet
+
+
+def test_wallet_is_linked_with_the_password_and_its_owner_told(site):
+    async def scenario():
+        ann, wallet = await sign_up(site.api), Wallet.create()
+        body = await signed_by(wallet, site)
+        for wrong in ({}, {"password": OTHER}):
+            assert refusal(await ann.post("/v1/account/wallet", body | wrong)) == (401, "wrong-credentials")
+        assert (await ann.post("/v1/account/wallet", body | {"password": PASSWORD})).status_code == 204
+        assert (await log_in_by(wallet, site)).status_code == 200
+        assert f"{wallet.address.lower()} was linked" in (await letters(site.api, ann.email))[-1][1]
+
+    site.run(scenario())
+
+
+def test_wallet_is_unlinked_and_what_it_began_ends(site):
+    async def scenario():
+        ann, wallet = await linked(site)
+        there = replace(ann)
+        there.take(await log_in_by(wallet, site))
+        assert (await ann.delete("/v1/account/wallet")).status_code == 204
+        assert refusal(await there.get("/v1/account/profile")) == (401, "session-ended")
+        assert (await ann.get("/v1/account/profile")).json()["wallet_address"] is None
+        assert "was unlinked" in (await letters(site.api, ann.email))[-1][1]
+        assert refusal(await ann.delete("/v1/account/wallet")) == (404, "no-wallet")
+        kinds = [event["kind"] for event in (await ann.get("/v1/account/security-events")).json()["items"]]
+        assert kinds[0] == "WALLET_UNLINKED"
+        another = Person(site.api, "")
+        another.take(await log_in_by(wallet, site))  # which is a new account's now
+        assert (await another.get("/v1/account/profile")).json()["user"] != ann.user
+        assert refusal(await another.delete("/v1/account/wallet")) == (409, "only-way-in")
+
+    site.run(scenario())
+
+
+def test_password_set_anew_unlinks_the_wallet_and_says_so(site):
+    async def scenario():
+        ann, wallet = await linked(site)
+        await site.api.client.post("/v1/auth/password/forgot", json={"email": ann.email})
+        body = {"token": await token_for(site.api, ann.email), "password": OTHER}
+        assert (await site.api.client.post("/v1/auth/password/reset", json=body)).status_code == 204
+        told = (await letters(site.api, ann.email))[-1][1]
+        assert f"{wallet.address.lower()} was unlinked" in told
+        await ann.log_in(OTHER)
+        assert (await ann.get("/v1/account/profile")).json()["wallet_address"] is None
+
+    site.run(scenario())
+
+
 def test_wallet_logs_in_once_a_message_and_is_a_user_of_the_books(site):
     async def scenario():
         wallet = Wallet.create()
-
-        async def signed() -> dict[str, str]:
-            asked = (await site.api.client.post("/v1/auth/wallet/nonce")).json()
-            now = datetime.fromtimestamp(site.clock() // 10**9, UTC).isoformat().replace("+00:00", "Z")
-            message = (
-                f"{asked['domain']} wants you to sign in with your Ethereum account:\n{wallet.address}\n\n\n"
-                f"URI: {asked['uri']}\nVersion: 1\nChain ID: 1\nNonce: {asked['nonce']}\nIssued At: {now}"
-            )
-            signature = wallet.sign_message(encode_defunct(text=message)).signature.to_0x_hex()
-            return {"message": message, "signature": signature}
-
-        body = await signed()
+        body = await signed_by(wallet, site)
         answer = await site.api.client.post("/v1/auth/wallet/login", json=body)
         assert answer.status_code == 200, answer.text
         again = await site.api.client.post("/v1/auth/wallet/login", json=body)
@@ -267,7 +327,8 @@ def test_wallet_logs_in_once_a_message_and_is_a_user_of_the_books(site):
         assert (profile["wallet_address"], profile["email"]) == (wallet.address.lower(), None)
         assert await site.api.services.pool.fetchval("select true from users where id = $1", profile["user"])
         bob = await sign_up(site.api)
-        assert refusal(await bob.post("/v1/account/wallet", await signed())) == (409, "wallet-taken")
+        body = await signed_by(wallet, site) | {"password": PASSWORD}
+        assert refusal(await bob.post("/v1/account/wallet", body)) == (409, "wallet-taken")
         # An address, and a password through a letter to it, make the wallet's account one like any other.
         ann.email = stranger()
         assert (await ann.post("/v1/account/email", {"email": ann.email})).status_code == 202
@@ -278,6 +339,7 @@ def test_wallet_logs_in_once_a_message_and_is_a_user_of_the_books(site):
         assert (await site.api.client.post("/v1/auth/password/reset", json=body)).status_code == 204
         assert (await ann.log_in()).status_code == 200
         assert (await ann.get("/v1/account/profile")).json()["user"] == profile["user"]
+        assert (await log_in_by(wallet, site)).status_code == 200  # a first password takes no wallet away
 
     site.run(scenario())
 

@@ -79,6 +79,7 @@ SCOPES = {
         "DELETE /v1/account/devices/{device}",
         "DELETE /v1/account/sessions",
         "DELETE /v1/account/sessions/{session}",
+        "DELETE /v1/account/wallet",
         "DELETE /v1/addresses/{address_id}",
         "DELETE /v1/keys/{key}",
         "GET /v1/account/devices",

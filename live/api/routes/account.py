@@ -115,9 +115,18 @@ async def confirm_email(body: TokenBody, mine: Mine, using: Using, origin: From)
 @router.post("/wallet", status_code=204, responses=documented(409), summary="Link a wallet to log in with")
 async def link_wallet(body: WalletLinkBody, mine: Mine, using: Using, origin: From) -> None:
     """Link the wallet that signed a message as for a log-in."""
+    identity = using.identity
+    account = await identity.accounts.by_id(mine.user)
+    await identity.log_in.check_password(account, _plain(body.password), origin)
+    await identity.second_factor.check_if_enrolled(account, body.code, origin)
+    await identity.wallets.link(account, body.message, body.signature, origin)
+
+
+@router.delete("/wallet", status_code=204, responses=documented(404, 409), summary="Unlink my wallet")
+async def unlink_wallet(mine: Mine, using: Using, origin: From) -> None:
+    """Let the wallet log in no more and end the other sessions; an account that has no password keeps it."""
     account = await using.identity.accounts.by_id(mine.user)
-    await using.identity.second_factor.check_if_enrolled(account, body.code, origin)
-    await using.identity.wallets.link(account, body.message, body.signature, origin)
+    await using.identity.wallets.unlink(account, origin, mine.id)
 
 
 @router.post("/totp", responses=documented(409), summary="Begin to enrol an authenticator")

@@ -144,5 +144,8 @@ async def forgot_password(body: EmailBody, using: Using) -> Sent:
     summary="Set another password with a letter's token",
 )
 async def reset_password(body: VerifyBody, using: Using, origin: From) -> None:
-    """Set the password. All sessions, trusted devices and API keys end; the authenticator stays."""
+    """Set the password. All sessions, trusted devices and API keys end, and a wallet linked beside an old password.
+
+    The authenticator stays.
+    """
     await using.identity.credentials.reset_password(body.token, body.password.get_secret_value(), origin)
