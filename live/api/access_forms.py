@@ -129,7 +129,7 @@ class RefreshBody(Body):
 
 
 class PasswordBody(Body):
-    """Show the password again, where the account has one."""
+    """Show the password again; an account without one must have logged in by wallet in the last five minutes."""
 
     password: Password | None = None
 

@@ -87,7 +87,7 @@ class Credentials:
         if account.password_hash is None or account.email is None:
             raise Conflict("no-password", "the account has no password; give it an e-mail address first")
         self.passwords.check_strength(new, account.email)
-        await self.log_in.check_password(account, old, origin)
+        await self.log_in.check_password(account, old, origin, session)
         kept = await self.passwords.hash(account.id, new)
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(

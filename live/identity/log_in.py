@@ -7,7 +7,7 @@ import asyncpg
 
 from live.identity.accounts import Account, Accounts
 from live.identity.devices import Devices
-from live.identity.errors import NotAuthenticated, wrong_credentials
+from live.identity.errors import NotAuthenticated, NotPermitted, wrong_credentials
 from live.identity.events import Origin, SecurityEvents
 from live.identity.guesses import Guesses, network_of
 from live.identity.keyring import Keyring
@@ -80,15 +80,35 @@ class LogIn:
             account = await self.accounts.by_id(account.id)
         return await self.after_first(account, "PASSWORD", origin, device_token)
 
-    async def check_password(self, account: Account, password: str | None, origin: Origin) -> None:
-        """Have a session's owner show the password again, where there is one; raises as a log-in does."""
+    async def check_password(
+        self, account: Account, password: str | None, origin: Origin, session: str
+    ) -> None:
+        """Have a session's owner show the password again; raises as a log-in does.
+
+        Where there is none the session must have begun by wallet just now, else raises NotPermitted.
+        """
         if account.password_hash is None:
+            await self._check_fresh(account, session)
             return
         attempt = await self.guesses.attempt(("password", account.email or ""), network_of(origin.ip))
         if not await self.passwords.matches(account.id, password or "", account.password_hash):
             await self.events.add(account.id, "WRONG_PASSWORD", origin)
             raise wrong_credentials()
         await attempt.succeeded()
+
+    async def _check_fresh(self, account: Account, session: str) -> None:
+        fresh = await self.pool.fetchval(
+            """select true from access.sessions
+            where id = $1 and account_id = $2 and method = 'WALLET' and created_at > $3""",
+            session,
+            account.id,
+            moment(self.clock()) - seconds(self.rules.fresh_log_in_s),
+        )
+        if not fresh:
+            raise NotPermitted(
+                "wallet-log-in-needed",
+                f"the account has no password: log in by wallet, and do this within {self.rules.fresh_log_in_s} s",
+            )
 
     async def after_first(
         self, account: Account, method: str, origin: Origin, device_token: str | None = None

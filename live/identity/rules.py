@@ -22,6 +22,7 @@ class AccessRules:
     challenge_s: int = 300
     email_token_s: int = 3_600
     nonce_s: int = 600
+    fresh_log_in_s: int = 300  # for how long a log-in by wallet stands for a password
     device_s: int = 30 * 86_400
     totp_drift_steps: int = 1
     recovery_codes: int = 10

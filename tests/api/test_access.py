@@ -299,6 +299,28 @@ def test_wallet_is_unlinked_and_what_it_began_ends(site):
     site.run(scenario())
 
 
+def test_account_without_a_password_is_changed_soon_after_its_wallet_logged_in(site):
+    async def scenario():
+        wallet, ann = Wallet.create(), Person(site.api, "")
+        ann.take(await log_in_by(wallet, site))
+        site.clock.advance(299)
+        assert (await ann.post("/v1/account/email", {"email": stranger()})).status_code == 202
+        site.clock.advance(1)
+        ann.take(await site.api.client.post("/v1/auth/refresh", json={"refresh_token": ann.refresh}))
+        for path, body in (
+            ("email", {"email": stranger()}),
+            ("totp", {}),
+            ("totp/disable", {"code": "123456"}),
+            ("wallet", await signed_by(wallet, site)),
+        ):
+            answer = await ann.post(f"/v1/account/{path}", body)
+            assert refusal(answer) == (403, "wallet-log-in-needed")
+        ann.take(await log_in_by(wallet, site))
+        assert (await ann.post("/v1/account/totp", {})).status_code == 200
+
+    site.run(scenario())
+
+
 def test_password_set_anew_unlinks_the_wallet_and_says_so(site):
     async def scenario():
         ann, wallet = await linked(site)

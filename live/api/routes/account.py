@@ -99,7 +99,7 @@ async def ask_for_email(body: NewEmailBody, mine: Mine, using: Using, origin: Fr
     """Write a letter to the new address, whose token /v1/account/email/confirm takes."""
     identity = using.identity
     account = await identity.accounts.by_id(mine.user)
-    await identity.log_in.check_password(account, _plain(body.password), origin)
+    await identity.log_in.check_password(account, _plain(body.password), origin, mine.id)
     await identity.second_factor.check_if_enrolled(account, body.code, origin)
     await identity.credentials.ask_for_email(account, body.email)
     return Sent()
@@ -117,7 +117,7 @@ async def link_wallet(body: WalletLinkBody, mine: Mine, using: Using, origin: Fr
     """Link the wallet that signed a message as for a log-in."""
     identity = using.identity
     account = await identity.accounts.by_id(mine.user)
-    await identity.log_in.check_password(account, _plain(body.password), origin)
+    await identity.log_in.check_password(account, _plain(body.password), origin, mine.id)
     await identity.second_factor.check_if_enrolled(account, body.code, origin)
     await identity.wallets.link(account, body.message, body.signature, origin)
 
@@ -133,7 +133,7 @@ async def unlink_wallet(mine: Mine, using: Using, origin: From) -> None:
 async def enrol_totp(body: PasswordBody, mine: Mine, using: Using, origin: From) -> TotpSecret:
     """Give a secret, shown once; it counts after /v1/account/totp/confirm has had a code of it."""
     account = await using.identity.accounts.by_id(mine.user)
-    await using.identity.log_in.check_password(account, _plain(body.password), origin)
+    await using.identity.log_in.check_password(account, _plain(body.password), origin, mine.id)
     made = await using.identity.second_factor.enrol(account)
     return TotpSecret(secret=made.secret, uri=made.uri)
 
@@ -148,7 +148,7 @@ async def confirm_totp(body: CodeBody, mine: Mine, using: Using, origin: From) -
 async def disable_totp(body: DisableTotpBody, mine: Mine, using: Using, origin: From) -> None:
     """Forget the authenticator, the recovery codes and the trusted devices."""
     account = await using.identity.accounts.by_id(mine.user)
-    await using.identity.log_in.check_password(account, _plain(body.password), origin)
+    await using.identity.log_in.check_password(account, _plain(body.password), origin, mine.id)
     await using.identity.second_factor.disable(mine.user, body.code, origin)
 
 
