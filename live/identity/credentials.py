@@ -72,6 +72,7 @@ class Credentials:
             await self.keys.revoke_all(taken.account, connection)
             await self.events.add(taken.account, "PASSWORD_RESET", origin, unlinked or "", connection)
         self.standings.forget()
+        await self.guesses.forget("password", taken.email)
         what = "Another password was set with a letter's token."
         if unlinked is not None:
             what += f" The wallet {unlinked} was unlinked and can log in no more."

@@ -1,12 +1,13 @@
 """Guessing is slowed: attempts that fail are counted, and lock out for longer and longer.
 
 An attempt counts as failed before it is looked at, so that many at once are no way around it. Addresses are locked
-whether an account has them or not, so that a lock tells nothing.
+whether an account has them or not, and a right attempt takes back itself alone, so that a lock tells nothing.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import asyncpg
@@ -24,10 +25,20 @@ on conflict (subject) do update set
     failures = case when known.last_at < $3 then 1 else known.failures + 1 end,
     last_at = greatest(known.last_at, $2)
 where known.locked_until is null or known.locked_until <= $2
-returning failures"""
-_FORGIVE = """
-update access.guesses set failures = case when $2 then 0 else greatest(failures - 1, 0) end, locked_until = null
+returning failures, (select last_at from access.guesses where subject = $1) as before"""
+_TAKE_BACK = """
+update access.guesses set failures = greatest(failures - 1, 0), locked_until = null,
+    last_at = case when last_at = $2 then coalesce($3, last_at) else last_at end
 where subject = $1"""
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Be one attempt on one subject, made ``at`` a time; the one ``before`` it was None if it is the first."""
+
+    subject: bytes
+    at: datetime
+    before: datetime | None
 
 
 @dataclass(frozen=True)
@@ -35,12 +46,12 @@ class Attempt:
     """Be one attempt, which counts as failed until it ``succeeded``."""
 
     pool: asyncpg.Pool
-    subjects: tuple[tuple[str, bytes], ...]
+    counted: tuple[_Counted, ...]
 
     async def succeeded(self) -> None:
-        """Forget the account's failures, and this one of the network: others on it may still be guessing."""
-        for kind, subject in self.subjects:
-            await self.pool.execute(_FORGIVE, subject, kind != "network")
+        """Take this one back, as if it had not been: others may still be guessing."""
+        for each in self.counted:
+            await self.pool.execute(_TAKE_BACK, each.subject, each.at, each.before)
 
 
 class Guesses:
@@ -56,25 +67,29 @@ class Guesses:
 
     async def attempt(self, *subjects: tuple[str, str]) -> Attempt:
         """Count one attempt on each (kind, name) of ``subjects``; raises TooManyGuesses while one is locked."""
-        hashed = tuple((kind, self._keyring.hash(kind, name)) for kind, name in subjects)
+        hashed = sorted((kind, self._keyring.hash(kind, name)) for kind, name in subjects)
         async with self._pool.acquire() as connection, connection.transaction():
-            for kind, subject in sorted(
-                hashed
-            ):  # in one order, so that two attempts never wait for each other
-                await self._count(connection, kind, subject)
-        return Attempt(self._pool, hashed)
+            # In one order, so that two attempts never wait for each other.
+            counted = [await self._count(connection, kind, subject) for kind, subject in hashed]
+        return Attempt(self._pool, tuple(counted))
 
-    async def _count(self, connection: asyncpg.Connection, kind: str, subject: bytes) -> None:
+    async def forget(self, kind: str, name: str) -> None:
+        """Forget all attempts on a subject, and its lock."""
+        await self._pool.execute(
+            "delete from access.guesses where subject = $1", self._keyring.hash(kind, name)
+        )
+
+    async def _count(self, connection: asyncpg.Connection, kind: str, subject: bytes) -> _Counted:
         now = moment(self._clock())
         forgotten = now - seconds(self._rules.forget_guesses_s)
-        failures = await connection.fetchval(_FAIL, subject, now, forgotten)
-        if failures is None:
+        row = await connection.fetchrow(_FAIL, subject, now, forgotten)
+        if row is None:
             until = await connection.fetchval(
                 "select locked_until from access.guesses where subject = $1", subject
             )
             wait_s = max(1, math.ceil((until - now).total_seconds()))
             raise TooManyGuesses("too-many-attempts", f"too many attempts; try again in {wait_s} s", wait_s)
-        limit = self._rules.limits[kind]
+        limit, failures = self._rules.limits[kind], row["failures"]
         if failures >= limit.free:
             lock_s = min(limit.most_s, limit.first_s * 2 ** min(failures - limit.free, 30))
             await connection.execute(
@@ -82,6 +97,7 @@ class Guesses:
                 subject,
                 now + seconds(lock_s),
             )
+        return _Counted(subject, now, row["before"])
 
 
 def network_of(ip: Address) -> tuple[str, str]:

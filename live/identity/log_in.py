@@ -69,9 +69,11 @@ class LogIn:
             address = email_address(email)
         except InvalidInput:
             address = ""  # nobody's, and answered as such
-        attempt = await self.guesses.attempt(("password", address), network_of(origin.ip))
         account = await self.accounts.by_email(address)
         who, kept = (account.id, account.password_hash) if account else (_NOBODY, None)
+        device = await self.devices.known(who, device_token) if device_token else None
+        guessed = ("password", address) if device is None else ("device", device)
+        attempt = await self.guesses.attempt(guessed, network_of(origin.ip))
         if not await self.passwords.matches(who, password, kept) or account is None or kept is None:
             raise wrong_credentials()  # and nothing is written that would take longer for a known address
         await attempt.succeeded()

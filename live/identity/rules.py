@@ -42,6 +42,7 @@ class AccessRules:
     limits: dict[str, Limit] = field(
         default_factory=lambda: {
             "password": Limit(5, 60, 3_600),
+            "device": Limit(5, 60, 3_600),  # a trusted one's passwords, which no stranger's guesses lock out
             "second-factor": Limit(5, 60, 3_600),
             "network": Limit(20, 60, 3_600),
             "letters": Limit(5, 600, 3_600),

@@ -139,6 +139,30 @@ def test_lock_is_the_same_for_known_and_unknown_addresses(site):
     site.run(scenario())
 
 
+def test_stranger_s_guesses_lock_out_neither_a_trusted_device_nor_a_reset(site):
+    async def scenario():
+        ann = await sign_up(site.api, totp=True)
+        site.clock.advance(90)
+        body = {"challenge": (await ann.log_in()).json()["challenge"], "code": ann.code()}
+        answer = await site.api.client.post("/v1/auth/login/totp", json=body | {"trust_device_as": "laptop"})
+        device, elsewhere = answer.json()["device_token"], site.from_elsewhere()
+        guess = {"email": ann.email, "password": OTHER}
+        for _ in range(5):
+            await elsewhere.client.post("/v1/auth/login", json=guess)
+        for token in (None, new_token()):
+            assert refusal(await ann.log_in(device_token=token)) == (429, "too-many-attempts")
+        assert (await ann.log_in(device_token=device)).json()["kind"] == "session"
+        for _ in range(5):
+            assert refusal(await ann.log_in(OTHER, device_token=device)) == (401, "wrong-credentials")
+        assert refusal(await ann.log_in(device_token=device)) == (429, "too-many-attempts")
+        await elsewhere.client.post("/v1/auth/password/forgot", json={"email": ann.email})
+        body = {"token": await token_for(site.api, ann.email), "password": OTHER}
+        assert (await elsewhere.client.post("/v1/auth/password/reset", json=body)).status_code == 204
+        assert (await ann.log_in(OTHER)).json()["kind"] == "challenge"
+
+    site.run(scenario())
+
+
 def test_second_factor_is_asked_for_and_each_code_counts_once(site):
     async def scenario():
         ann = await sign_up(site.api, totp=True)

@@ -31,22 +31,35 @@ def test_lock_grows_with_every_failure_up_to_an_hour(site):
     site.run(scenario())
 
 
-def test_right_guess_forgets_the_failures_of_an_account_but_not_those_of_its_network(site):
+@pytest.mark.parametrize(("kind", "free"), [("password", 5), ("second-factor", 5), ("network", 20)])
+def test_right_guess_takes_back_itself_and_no_failure_of_others(site, kind, free):
     async def scenario():
-        guesses, account, network = guesses_of(site), ("password", new_id("u")), ("network", new_id("u"))
-        for _ in range(10):
-            for _ in range(4):
-                attempt = await guesses.attempt(account)
-            await (await guesses.attempt(account)).succeeded()
-        for _ in range(19):
-            await guesses.attempt(network)
+        guesses, subject = guesses_of(site), (kind, new_id("u"))
+        for _ in range(free + 5):
+            await (await guesses.attempt(subject)).succeeded()
+        for _ in range(free - 1):
+            await guesses.attempt(subject)
         for _ in range(5):
-            await (await guesses.attempt(network)).succeeded()
-        await guesses.attempt(network)
+            await (await guesses.attempt(subject)).succeeded()
+        await guesses.attempt(subject)
+        other = ("password", new_id("u"))
         with pytest.raises(TooManyGuesses):
-            await guesses.attempt(account, network)
-        attempt = await guesses.attempt(account)  # which the refusal has not counted
-        await attempt.succeeded()
+            await guesses.attempt(other, subject)
+        for _ in range(4):  # the refusal has not counted
+            await guesses.attempt(other)
+        await (await guesses.attempt(other)).succeeded()
+
+    site.run(scenario())
+
+
+def test_right_guesses_do_not_keep_failures_from_being_forgotten(site):
+    async def scenario():
+        guesses, subject = guesses_of(site), ("password", new_id("u"))
+        for _ in range(10):
+            await guesses.attempt(subject)
+            site.clock.advance(80_000)
+            await (await guesses.attempt(subject)).succeeded()
+            site.clock.advance(80_000)
 
     site.run(scenario())
 
