@@ -16,7 +16,7 @@ from live.identity.errors import Conflict, NotThere, wrong_token
 from live.identity.guesses import Address
 from live.identity.letters import notice
 from live.identity.mail import Letter, Mailer
-from live.identity.moments import moment
+from live.identity.moments import moment, nanoseconds
 from live.ledger.inputs import WithdrawalConfirmed, WithdrawalRefused, WithdrawalRequested
 from live.wallets.address_book import AddressBook, BookedAddress
 from live.wallets.policy import Facts, judge
@@ -38,7 +38,7 @@ select w.amount,
 from withdrawals w join access.withdrawal_requests r on r.withdrawal_id = w.id where w.id = $1"""
 _MAILED = "select mailed_at from access.withdrawal_requests where withdrawal_id = $1"
 _UNUSUAL = """select exists (select from access.sessions where account_id = $1 and unusual
-    and (id = $2 or created_at > $3))"""
+    and (id = $2 or created_at > $3 or created_at > $4 and created_at <= $5))"""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Withdrawals:
         )
         answer = await self._bus.submit(Command(wish.key, asked))
         if answer.status == "DONE":
-            await self._keep(answer.id, wish)
+            await self._keep(answer.id, wish, address)
             await self._mail(answer.id, wish, address, email)
         return answer
 
@@ -177,11 +177,20 @@ class Withdrawals:
         # The books take this step once, whatever its key; judged again it may be another.
         return await self._bus.submit(Command(f"confirm:{withdrawal_id}:{uuid4()}", asked))
 
-    async def _keep(self, withdrawal_id: str, wish: Wish) -> None:
-        """Keep how it came to be asked for; a log-in counts as unusual for as long as addresses are locked."""
-        now = self._clock()
+    async def _keep(self, withdrawal_id: str, wish: Wish, address: BookedAddress) -> None:
+        """Keep how it came to be asked for.
+
+        A log-in counts as unusual for as long as addresses are locked, and for ever for those booked in that time:
+        else whoever booked one had but to wait.
+        """
+        now, lock_ns = self._clock(), self.rules.address_lock_ns
         unusual = await self._pool.fetchval(
-            _UNUSUAL, wish.account, wish.credential, moment(now - self.rules.address_lock_ns)
+            _UNUSUAL,
+            wish.account,
+            wish.credential,
+            moment(now - lock_ns),
+            moment(nanoseconds(address.created_at) - lock_ns),
+            address.created_at,
         )
         await self._pool.execute(
             """insert into access.withdrawal_requests

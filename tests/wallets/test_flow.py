@@ -8,7 +8,7 @@ import pytest
 
 from live.books.commands import KeyReused
 from live.identity.errors import Conflict, NotAuthenticated, NotThere
-from live.identity.moments import moment
+from live.identity.moments import moment, nanoseconds
 from live.ledger.inputs import WithdrawalApproved, WithdrawalRefused
 from risk.errors import InvalidInput
 from risk.inputs import ServiceLevelSet
@@ -121,6 +121,30 @@ def test_an_unusual_log_in_sends_to_review_for_a_day_or_as_long_as_it_is_used(
             await till.withdrawals.confirm(ann, asked.id, till.token())
             assert (await till.row(asked.id))["review_reasons"] == expected
             till.wait(DAY_NS + SECOND_NS)
+
+    on_till(database, body)
+
+
+@pytest.mark.parametrize(
+    ("before_ns", "expected"), [(DAY_NS // 2, ["UNUSUAL_LOGIN"]), (DAY_NS, []), (-1_000, [])]
+)
+def test_an_address_booked_after_an_unusual_log_in_stays_suspicious(
+    database: str, before_ns: int, expected: list[str]
+) -> None:
+    async def body(till: Till) -> None:
+        ann = await till.user("ann")
+        await till.fill()
+        to = await till.booked(ann)
+        at_ns = nanoseconds(to.created_at) - before_ns
+        await till.pool.execute(
+            """insert into access.sessions (id, account_id, method, ip, user_agent, unusual, created_at, expires_at,
+            last_used_at) values ($1, $2, 'PASSWORD', '192.0.2.7', '', true, $3, $4, $3)""",
+            *("s" + 20 * "a", ann, moment(at_ns), moment(at_ns + 9 * DAY_NS)),
+        )
+        till.wait(3 * DAY_NS)
+        asked = await till.ask(ann, to, credential="s-other")
+        await till.withdrawals.confirm(ann, asked.id, till.token())
+        assert (await till.row(asked.id))["review_reasons"] == expected
 
     on_till(database, body)
 
