@@ -135,10 +135,11 @@ class PasswordBody(Body):
 
 
 class NewPasswordBody(Body):
-    """Change the password."""
+    """Change the password; ``code`` where there is an authenticator."""
 
     old_password: Password
     new_password: Password
+    code: Code | None = None
 
 
 class NewEmailBody(PasswordBody):

@@ -79,22 +79,25 @@ class Credentials:
         self.mailer.post(letters.notice(taken.email, what))
 
     async def change_password(
-        self, account: Account, old: str, new: str, origin: Origin, session: str
+        self, account: Account, old: str, new: str, code: str | None, origin: Origin, session: str
     ) -> None:
-        """Set another password, which ends the other sessions and trusted devices.
+        """Set another password, which ends the other sessions, trusted devices and API keys.
 
-        Raises NotAuthenticated for a wrong old one, Conflict where there is none, InvalidInput, TooManyGuesses.
+        Raises NotAuthenticated for a wrong old one, Conflict where there is none, InvalidInput, TooManyGuesses, and
+        as ``SecondFactor.check`` does where the account has an authenticator.
         """
         if account.password_hash is None or account.email is None:
             raise Conflict("no-password", "the account has no password; give it an e-mail address first")
         self.passwords.check_strength(new, account.email)
         await self.log_in.check_password(account, old, origin, session)
+        await self.log_in.second.check_if_enrolled(account, code, origin)
         kept = await self.passwords.hash(account.id, new)
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(
                 "update access.accounts set password_hash = $2 where id = $1", account.id, kept
             )
             await self._end_ways_in(account.id, connection, but=session)
+            await self.keys.revoke_all(account.id, connection)
             await self.events.add(account.id, "PASSWORD_CHANGED", origin, within=connection)
         self.standings.forget()
         self.mailer.post(letters.notice(account.email, "The password was changed."))

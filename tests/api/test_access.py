@@ -250,12 +250,27 @@ def test_forgotten_password_is_set_anew_and_ends_the_keys(site):
     site.run(scenario())
 
 
+def test_another_password_takes_a_code_and_ends_the_keys(site):
+    async def scenario():
+        ann = await sign_up(site.api, totp=True)
+        key = await ann.key(code=ann.codes[0])
+        body = {"old_password": PASSWORD, "new_password": OTHER}
+        assert refusal(await ann.post("/v1/account/password", body)) == (403, "second-factor-needed")
+        wrong = body | {"code": "000000"}
+        assert refusal(await ann.post("/v1/account/password", wrong)) == (401, "wrong-code")
+        assert (await ann.post("/v1/account/password", body | {"code": ann.codes[1]})).status_code == 204
+        assert refusal(await key.send("GET", "/v1/keys")) == (401, "wrong-signature")
+        assert (await ann.get("/v1/keys")).json() == []
+
+    site.run(scenario())
+
+
 def test_log_in_half_done_ends_with_the_password(site):
     async def scenario():
         ann = await sign_up(site.api, totp=True)
         site.clock.advance(90)
         there = await ann.log_in()
-        body = {"old_password": PASSWORD, "new_password": OTHER}
+        body = {"old_password": PASSWORD, "new_password": OTHER, "code": ann.codes[0]}
         assert (await ann.post("/v1/account/password", body)).status_code == 204
         body = {"challenge": there.json()["challenge"], "code": ann.code()}
         assert refusal(await site.api.client.post("/v1/auth/login/totp", json=body)) == (

@@ -171,8 +171,8 @@ def test_change_of_password_ends_the_other_sessions(site):
         there = (await identity.log_in.with_password(account.email, PASSWORD, origin)).tokens
         change = identity.credentials.change_password
         with pytest.raises(NotAuthenticated):
-            await change(account, OTHER, OTHER, origin, here.session)
-        await change(account, PASSWORD, OTHER, origin, here.session)
+            await change(account, OTHER, OTHER, None, origin, here.session)
+        await change(account, PASSWORD, OTHER, None, origin, here.session)
         await identity.sessions.principal(here.access_token)
         with pytest.raises(NotAuthenticated):
             await identity.sessions.principal(there.access_token)
@@ -180,7 +180,7 @@ def test_change_of_password_ends_the_other_sessions(site):
             "A change to your account"
         ]
         with pytest.raises(Conflict, match="has no password"):
-            await change(await site.account(password=False), PASSWORD, OTHER, origin, here.session)
+            await change(await site.account(password=False), PASSWORD, OTHER, None, origin, here.session)
 
     site.run(scenario())
 
@@ -191,7 +191,7 @@ def test_log_in_that_was_under_way_opens_nothing_after_a_change(site):
     async def scenario():
         account, identity, origin = await site.account(), site.identity, site.origin()
         log_in = identity.log_in
-        await identity.credentials.change_password(account, PASSWORD, OTHER, origin, "")
+        await identity.credentials.change_password(account, PASSWORD, OTHER, None, origin, "")
         with pytest.raises(NotAuthenticated, match="password is wrong"):
             await log_in.after_first(account, "PASSWORD", origin)  # the account as it was read before
         assert await identity.sessions.list(account.id) == []

@@ -88,10 +88,10 @@ async def revoke_sessions(mine: Mine, using: Using) -> None:
 
 @router.post("/password", status_code=204, responses=documented(409), summary="Change my password")
 async def change_password(body: NewPasswordBody, mine: Mine, using: Using, origin: From) -> None:
-    """Change the password. The other sessions and the trusted devices end."""
+    """Change the password. The other sessions, the trusted devices and the API keys end."""
     account = await using.identity.accounts.by_id(mine.user)
     old, new = body.old_password.get_secret_value(), body.new_password.get_secret_value()
-    await using.identity.credentials.change_password(account, old, new, origin, mine.id)
+    await using.identity.credentials.change_password(account, old, new, body.code, origin, mine.id)
 
 
 @router.post("/email", status_code=202, summary="Ask for another e-mail address")
