@@ -14,7 +14,7 @@ from live.identity.keyring import Keyring
 from live.identity.letters import notice
 from live.identity.mail import Mailer
 from live.identity.moments import moment, seconds
-from live.identity.names import email_address, new_token
+from live.identity.names import email_address, label, new_token
 from live.identity.passwords import Passwords
 from live.identity.rules import AccessRules
 from live.identity.second_factor import SecondFactor
@@ -126,8 +126,10 @@ class LogIn:
     ) -> LoggedIn:
         """Return the session of a challenge and its second factor; the device is trusted under that name.
 
-        Raises NotAuthenticated and TooManyGuesses.
+        Raises NotAuthenticated, TooManyGuesses, and InvalidInput for a name that is none.
         """
+        if trust_as is not None:
+            trust_as = label("trust_device_as", trust_as)  # before the code and the challenge are used up
         hashed, now = self.keyring.hash("challenge", challenge), moment(self.clock())
         row = await self.pool.fetchrow(
             """select account_id, method from access.challenges

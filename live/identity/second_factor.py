@@ -25,7 +25,12 @@ class SecondFactor:
     events: SecurityEvents
 
     async def check(self, account: str, code: str | None, origin: Origin) -> None:
-        """Use a code up; raises NotPermitted without one, NotAuthenticated for a wrong one, TooManyGuesses."""
+        """Use a code up; raises NotPermitted without one or an authenticator, NotAuthenticated for a wrong one.
+
+        Raises TooManyGuesses after too many of those.
+        """
+        if not await self.totp.is_enrolled(account):
+            raise NotPermitted("second-factor-needed", "this needs an authenticator; enrol one first")
         if code is None:
             raise NotPermitted("second-factor-needed", "this needs a code of your authenticator")
         attempt = await self.guesses.attempt(("second-factor", account))

@@ -73,6 +73,14 @@ class Totp:
         if not done:
             raise wrong_code()
 
+    async def is_enrolled(self, account: str) -> bool:
+        """Tell whether an account has an authenticator that counts."""
+        return bool(
+            await self._pool.fetchval(
+                "select totp_confirmed_at is not null from access.accounts where id = $1", account
+            )
+        )
+
     async def take(self, account: str, code: str) -> bool:
         """Tell whether a code is right now, within the drift, and of a later step than any that was taken."""
         sealed = await self._pool.fetchval(

@@ -170,7 +170,9 @@ def test_second_factor_is_asked_for_and_each_code_counts_once(site):
         answer = await ann.log_in()
         assert answer.json()["kind"] == "challenge"
         code = ann.code()
-        body = {"challenge": answer.json()["challenge"], "code": code, "trust_device_as": "laptop"}
+        body = {"challenge": answer.json()["challenge"], "code": code, "trust_device_as": " "}
+        assert refusal(await site.api.client.post("/v1/auth/login/totp", json=body)) == (422, "invalid")
+        body["trust_device_as"] = "laptop"  # and neither the code nor the challenge was used up
         answer = await site.api.client.post("/v1/auth/login/totp", json=body)
         assert answer.status_code == 200
         device = answer.json()["device_token"]
