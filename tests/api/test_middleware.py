@@ -46,6 +46,22 @@ def echoing(api: Api) -> None:
         raise RuntimeError("refused: password=hunter2 at postgresql://books:s3cret@db/books")
 
 
+def test_refreshing_is_no_attempt_to_log_in(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database, settings={"rate_limit_login": "2/day"}) as api:
+            for path, last in (("refresh", 401), ("login/totp", 429)):
+                given = (
+                    {"refresh_token": "x" * 43}
+                    if path == "refresh"
+                    else {"challenge": "x" * 43, "code": "123456"}
+                )
+                for _ in range(3):
+                    answer = await api.client.post(f"/v1/auth/{path}", json=given)
+                assert answer.status_code == last
+
+    asyncio.run(body())
+
+
 def test_ids_and_headers(database: str) -> None:
     async def body() -> None:
         async with served_api(database) as api:

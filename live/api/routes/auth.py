@@ -102,7 +102,8 @@ async def wallet_log_in(body: WalletLogInBody, using: Using, origin: From) -> Lo
     return log_in_answer(found)
 
 
-@router.post("/refresh", dependencies=_OPEN, responses=documented(401), summary="Get new tokens")
+# Charged by address alone, as every request is: its token cannot be guessed, and many users share an address.
+@router.post("/refresh", responses=documented(401), summary="Get new tokens")
 async def refresh(body: RefreshBody, using: Using, origin: From) -> SessionTokens:
     """Change the refresh token for new tokens; one that comes a second time ends its session."""
     return SessionTokens.of(await using.identity.sessions.refresh(body.refresh_token, origin))
