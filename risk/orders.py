@@ -14,7 +14,7 @@ from risk.external import request_cancel
 from risk.inputs import CancelSubmitted, OrderSubmitted, OrderType
 from risk.ledger import ZERO
 from risk.routing_desk import Terms, route_of
-from risk.service import refuse_open, refuse_while_closed
+from risk.service import refuse_order, refuse_while_closed
 from risk.state import Order, SymbolState, User
 from risk.waiting import rest_here, take_out, wait
 
@@ -28,9 +28,7 @@ def submit(core: Core, command: OrderSubmitted) -> None:
     core.orders_taken += 1
     if not core.ids_vouched_for:
         core.seen_orders.add(command.order_id)
-    if refuse_while_closed(core, command.order_id, user.name) or (
-        not closes(command) and refuse_open(core, command)
-    ):
+    if refuse_order(core, command, closes(command)):
         return
     size = command.size
     if command.position_id is not None:

@@ -17,6 +17,14 @@ def set_level(core: Core, given: ServiceLevelSet) -> None:
     core.service_level = given.level
 
 
+def refuse_order(core: Core, command: OrderSubmitted, closes: bool) -> bool:
+    """Refuse a new order that the level of service does not allow."""
+    if core.service_level < CLOSED:
+        return not closes and refuse_open(core, command)
+    core.refuse(command, _REFUSED, _degraded(core))
+    return True
+
+
 def refuse_open(core: Core, command: OrderSubmitted) -> bool:
     """Refuse an order, or its remainder, that would open a position where the service only closes."""
     if core.service_level < CLOSE_ONLY:
@@ -26,8 +34,12 @@ def refuse_open(core: Core, command: OrderSubmitted) -> bool:
 
 
 def refuse_while_closed(core: Core, ref: str, user: str, lowest: int = CLOSED) -> bool:
-    """Refuse what a user asks for where the service is at level ``lowest`` or worse."""
+    """Refuse what a user asks for, other than an order, where the service is at level ``lowest`` or worse."""
     if core.service_level < lowest:
         return False
-    core.refuse_act(ref, user, _REFUSED, f"the service is degraded to level {core.service_level}")
+    core.refuse_act(ref, user, _REFUSED, _degraded(core))
     return True
+
+
+def _degraded(core: Core) -> str:
+    return f"the service is degraded to level {core.service_level}"

@@ -4,11 +4,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from live.ledger.migrate import upgrade
 from live.postgres import Server, start_server
 
 
@@ -34,6 +36,16 @@ class Postgres:
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             connection.execute(f'create database "{name}" template "{template}"'.encode())
         return self.conninfo.replace("@/postgres?", f"@/{name}?", 1)
+
+    def migrated_database(self, name: str) -> str:
+        """Make a database with all tables, which are made once and copied; return its conninfo."""
+        return self.new_database(name, self.migrated)
+
+    @cached_property
+    def migrated(self) -> str:
+        """Return the name of a database with all tables and no rows, to make others from."""
+        upgrade(self.new_database("migrated"))
+        return "migrated"
 
     def drop_database(self, name: str) -> None:
         """Drop a database if there is one of that name, whoever is connected to it."""
@@ -62,7 +74,7 @@ def postgres() -> Iterator[Postgres]:
         try:
             yield server
         finally:
-            server.stop()
+            server.kill()  # its folder goes too: to end in order would be to write everything down first
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Books on a database of their own, for tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,7 +18,6 @@ from live.ledger.inputs import (
     WithdrawalProcessed,
     WithdrawalSending,
 )
-from live.ledger.migrate import upgrade
 from risk.events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import ChannelReported, HlAccount, OrderSubmitted
 from tests.postgres import Postgres
@@ -28,12 +27,11 @@ DEPTH = 1e9
 
 
 @pytest.fixture
-def database(postgres: Postgres, request: pytest.FixtureRequest) -> str:
+def database(postgres: Postgres, request: pytest.FixtureRequest) -> Iterator[str]:
     """Give the address of a migrated database that this test alone uses."""
     name = "books_" + "".join(c if c.isalnum() else "_" for c in request.node.name)[:50].lower()
-    dsn = postgres.new_database(name)
-    upgrade(dsn)
-    return dsn
+    yield postgres.migrated_database(name)
+    postgres.drop_database(name)
 
 
 def books_options(risk: dict[str, Any] | None = None, **routing: Any) -> BookOptions:

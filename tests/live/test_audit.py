@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from live.ledger.audit import Break, Head, Report, verify
 from live.ledger.hashing import link, netstrings, plain, row_digest
 from live.ledger.liabilities import publish
-from live.ledger.migrate import upgrade
 from risk.errors import InvalidInput
 
 from ..postgres import Postgres, postgres  # noqa: F401
@@ -105,8 +104,7 @@ FILLED = (
 
 @pytest.fixture(scope="module")
 def dsn(postgres: Postgres) -> str:  # noqa: F811
-    dsn = postgres.new_database("audited")
-    upgrade(dsn)
+    dsn = postgres.migrated_database("audited")
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("select ensure_partitions(%s, %s)", (TS, NEXT_MONTH))
     return dsn

@@ -14,7 +14,6 @@ from live.ledger.check_guards import check_guards, guards
 from live.ledger.check_sql import check_rules
 from live.ledger.checks import Checked, check
 from live.ledger.findings import Findings
-from live.ledger.migrate import upgrade
 from risk.errors import InvalidInput
 from tests.live.books import a_desk, database
 from tests.live.eventful import fill_books
@@ -38,8 +37,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def dsn(postgres: Postgres) -> str:
-    dsn = postgres.new_database("eventful")
-    upgrade(dsn)
+    dsn = postgres.migrated_database("eventful")
     fill_books(dsn)
     return dsn
 

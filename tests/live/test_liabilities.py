@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from live import verify_inclusion
 from live.ledger.liabilities import load, proof, publish
-from live.ledger.migrate import upgrade
 from risk.errors import InvalidInput, InvariantBroken
 
 from ..postgres import Postgres, postgres  # noqa: F401
@@ -28,9 +27,7 @@ MONEY = st.decimals(-(10**9), 10**9, places=6)
 
 @pytest.fixture(scope="module")
 def dsn(postgres: Postgres) -> str:  # noqa: F811
-    dsn = postgres.new_database("liabilities")
-    upgrade(dsn)
-    return dsn
+    return postgres.migrated_database("liabilities")
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import psycopg
 import pytest
 
 import hybrid_perps
-from live.ledger.migrate import upgrade
 from tests.live.books import database
 from tests.live.eventful import fill_books
 from tests.live.tampering import Tamperer
@@ -23,8 +22,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="module")
 def dsn(postgres: Postgres) -> str:
-    dsn = postgres.new_database("live_cli")
-    upgrade(dsn)
+    dsn = postgres.migrated_database("live_cli")
     fill_books(dsn)
     return dsn
 

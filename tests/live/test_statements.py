@@ -10,7 +10,6 @@ import pytest
 
 from live.books.clock import SetClock
 from live.ledger.inputs import WithdrawalRequested
-from live.ledger.migrate import upgrade
 from live.ledger.statements import parse_time, statement, trial_balance
 from risk.errors import InvalidInput
 from risk.inputs import OrderType
@@ -25,8 +24,7 @@ __all__ = ["database", "postgres"]
 @pytest.fixture(scope="module")
 def dsn(postgres: Postgres) -> str:
     """Give books of two days: ann deposits and opens on the first, closes and withdraws on the second."""
-    dsn = postgres.new_database("statements")
-    upgrade(dsn)
+    dsn = postgres.migrated_database("statements")
 
     async def two_days() -> None:
         clock = SetClock(START_NS)

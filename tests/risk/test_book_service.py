@@ -96,6 +96,13 @@ def test_orders_that_rest_do_not_open_but_still_close_while_degraded(desk, level
     assert not desk.book.positions
 
 
+def test_an_order_that_level_3_refuses_is_one_of_its_symbol(desk):
+    """Refusals without a symbol are of other acts: rows of orders leave them out."""
+    set_level(desk, 3)
+    refused = one(desk.order("ann", "BTC", 1, "0.01", leverage=10), OrderRefused)
+    assert (refused.symbol, refused.code) == ("BTC", "SERVICE_LEVEL")
+
+
 def test_level_3_refuses_everything_a_user_asks_for_and_changes_nothing(desk):
     desk.order("ann", "BTC", 1, "0.02", leverage=10)
     desk.order("ann", "BTC", 1, "0.01", leverage=10, limit=90_000, oid="resting")
