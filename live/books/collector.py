@@ -12,8 +12,8 @@ def calm_collector() -> Iterator[None]:
     """Look for garbage seldom, and not in what is there now.
 
     The books' state is long-lived and has no cycles, but every full collection would walk all of it, and one
-    order makes some hundred short-lived objects: with the usual thresholds the collector took a tenth of the
-    process's time, and its pauses grew with the books.
+    order makes some hundred short-lived objects, so that with the usual thresholds pauses come often and grow
+    with the books.
     """
     before = gc.get_threshold()
     gc.unfreeze()  # of books that were open before
