@@ -60,7 +60,7 @@ def run(arguments: list[str]) -> int:
     except HybridPerpsError as error:
         return _refuse(str(error))
     except typer.TyperException as error:
-        return _refuse(error.format_message())
+        return _refuse(error.format_message().replace(": Value error, ", ": "))  # pydantic's own words
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED_STATUS
     except BrokenPipeError:

@@ -257,16 +257,20 @@ def _say_where(how: Serving, settings: ApiSettings, found: _Beside, listening: s
     say(f"database  {without_password(found.dsn)}")
     if settings.bus_url is not None:
         say(f"books     over {without_password(settings.bus_url)}, run by `hybrid-perps books`")
-    if how.dev:
-        say("mails     printed here")
-    if settings.smtp_url is not None:
-        say(f"mails     {without_password(settings.smtp_url)}")
-    else:
-        say(f"mails     no SMTP_URL is set: they are kept in {settings.hybrid_perps_home / 'outbox'}")
+    say(f"mails     {_mails(how.dev, settings)}")
     if how.tls_cert is None and how.host not in ("127.0.0.1", "::1", "localhost"):
         say(
             "warning   without TLS, passwords cross the network in the clear: --tls-cert, or a proxy with TLS"
         )
+
+
+def _mails(dev: bool, settings: ApiSettings) -> str:
+    """Return where mails go."""
+    if settings.smtp_url is not None:
+        sent = f"sent through {without_password(settings.smtp_url)}"
+    else:
+        sent = f"kept in {settings.hybrid_perps_home / 'outbox'}, as no SMTP_URL is set"
+    return f"printed here, and {sent}" if dev else sent
 
 
 def _print_letter(letter: Letter) -> None:

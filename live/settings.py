@@ -85,8 +85,8 @@ def read_settings[S: LiveSettings = LiveSettings](kind: type[S] = LiveSettings) 
         return kind()
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        reason = first["msg"].removeprefix("Value error, ")
-        raise InvalidInput(f"{str(first['loc'][0]).upper()} {reason}") from None
+        name, reason = str(first["loc"][0]).upper(), first["msg"].removeprefix("Value error, ")
+        raise InvalidInput(f"{name} {reason}" if reason.startswith("was ") else f"{name}: {reason}") from None
 
 
 def without_password(url: str) -> str:

@@ -1,7 +1,9 @@
 """What the API is told from outside, beside what the live shell is."""
 
+from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from limits import RateLimitItem, parse
 from pydantic import Field, field_validator
@@ -53,11 +55,34 @@ class ApiSettings(LiveSettings):
     @field_validator("smtp_url")
     @classmethod
     def _is_smtp(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("smtp://", "smtps://")):
+        if url is not None and not _names_server(url, ("smtp", "smtps")):
             raise ValueError(
                 f"was {without_password(url)!r}, it must be smtp://USER:PASSWORD@HOST:PORT or smtps://…"
             )
         return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_web_address(cls, url: str) -> str:
+        if not _names_server(url, ("http", "https")):
+            raise ValueError(f"was {without_password(url)!r}, it must be https://HOST or http://HOST:PORT")
+        return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_sender(cls, sender: str) -> str:
+        address = parseaddr(sender)[1]
+        if not all(address.rpartition("@")[::2]) or not sender.isprintable():
+            raise ValueError(f"was {sender!r}, it must be an address, or such as: Name <name@example.org>")
+        return sender
+
+
+def _names_server(url: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        return False
 
 
 def rate_of(text: str) -> RateLimitItem:

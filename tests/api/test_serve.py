@@ -82,7 +82,9 @@ def test_it_serves_over_tls_says_where_and_stops_in_order(database: str, tmp_pat
         rest = serving.stdout.read()
         assert serving.wait(PATIENCE_S) == 0
         assert f"docs      {found[1]}/docs\n" in rest
-        assert "mails     printed here\n" in rest
+        assert re.findall("mails .*", rest) == [
+            f"mails     printed here, and kept in {tmp_path / 'home' / 'outbox'}, as no SMTP_URL is set"
+        ]
         assert rest.endswith("stopped in order\n")
     finally:
         serving.kill()
@@ -98,6 +100,7 @@ def test_it_serves_over_tls_says_where_and_stops_in_order(database: str, tmp_pat
         (["--host", "host.invalid"], "cannot serve at host.invalid port 8000: "),
         (["--tls-cert", "c.pem"], "--tls-cert and --tls-key must be given together"),
         (["--tls-cert", "c.pem", "--tls-key", "k.pem"], "TLS cannot be served with 'c.pem' and 'k.pem'"),
+        (["--log-level", "loud"], "Invalid value for '--log-level': 'loud' is not one of "),
     ],
 )
 def test_what_keeps_it_from_serving_is_one_line(
@@ -108,6 +111,26 @@ def test_what_keeps_it_from_serving_is_one_line(
         assert run(["serve", *(each.format(taken=taken) for each in arguments)]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: {told.format(taken=taken)}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("PUBLIC_URL", "api.example.org", "was 'api.example.org', it must be https://HOST"),
+        ("PUBLIC_URL", "http://h:port", "was 'http://h:port', it must be https://HOST"),
+        ("MAIL_FROM", "nobody", "was 'nobody', it must be an address"),
+        ("SMTP_URL", "smtp://", "was 'smtp://', it must be smtp://"),
+        ("SMTP_URL", "smtp://ann:secret@h:x", "was 'smtp://ann:***@h:x', it must be smtp://"),
+    ],
+)
+def test_what_a_setting_must_be_is_one_line(
+    name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert run(["serve", "--port", "0"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {name} {told}")
     assert error.count("\n") == 1
 
 
