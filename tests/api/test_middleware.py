@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -272,7 +273,12 @@ def test_measures_are_for_those_who_may_read_them(database: str) -> None:
             assert 'hybrid_perps_request_seconds_count{method="POST",route="/echo/{token}"} 1.0' in text
             await api.user("ann")
             await api.client.get("/ready")
+            await api.client.get("/v1/orders/o12")
+            await api.client.post("/v1/operator/halts/BTC/lift")
+            await api.client.get("/v1/nothing/o12")
             text = (await api.client.get("/metrics")).text
+            routes = set(re.findall(r'requests_total{method="\w+",route="([^"]+)",status="4', text))
+            assert routes == {"/v1/orders/{order_id}", "/v1/operator/halts/{symbol}/lift", "unmatched"}
             assert 'hybrid_perps_commands_total{kind="DepositArrived",outcome="DONE"} 1.0' in text
             assert 'hybrid_perps_command_seconds_count{kind="HouseQuery"} 1.0' in text
             assert "hybrid_perps_books_waiting 0.0" in text

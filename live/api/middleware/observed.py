@@ -3,6 +3,8 @@
 import time
 
 import structlog
+from fastapi.routing import iter_route_contexts
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from live.api.metrics import Metrics
@@ -16,6 +18,7 @@ class Observed:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._templates: dict[int, tuple[BaseRoute, str]] = {}  # of routes by identity, which they keep
         self._info = structlog.get_logger("live.api.access").bind().info  # bound once: a third of the cost
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,7 +41,7 @@ class Observed:
             self._note(scope, status, time.perf_counter() - began)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = self._template(scope)
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.request(method, route, status, seconds)
         client = scope.get("client")
@@ -51,3 +54,16 @@ class Observed:
             ms=round(seconds * 1000, 2),
             address=client[0] if client else "",
         )
+
+    def _template(self, scope: Scope) -> str:
+        """Return the template of a request's whole path; the route itself knows that of its router alone."""
+        route = scope.get("route")
+        if route is None:
+            return "unmatched"
+        if id(route) not in self._templates:
+            self._templates = {
+                id(found.original_route): (found.original_route, found.path or "")
+                for found in iter_route_contexts(scope["app"].routes)
+            }
+        known = self._templates.get(id(route))
+        return "unmatched" if known is None else known[1]
