@@ -217,6 +217,7 @@ class HlHaltLifted:
     ts: int
     symbol: str
     operator_id: str
+    reason: str = ""
 
 
 @record
@@ -227,6 +228,7 @@ class RoutingModeSet:
     symbol: str
     mode: RoutingMode | None
     operator_id: str
+    reason: str = ""
 
 
 @record
@@ -238,6 +240,7 @@ class ConfigChanged:
     symbol: str | None = None
     routing: RoutingConfig | None = None
     risk: RiskConfig | None = None
+    reason: str = ""
 
 
 @record

@@ -37,6 +37,7 @@ class KycChanged:
     user: str
     kyc_status: str
     operator_id: str
+    reason: str = ""
 
 
 @record
@@ -115,6 +116,7 @@ class WithdrawalApproved:
     withdrawal_id: str
     operator_id: str
     role: str
+    reason: str = ""
 
 
 @record

@@ -47,6 +47,7 @@ class HouseState:
     venue_orders: dict[str, VenueOrderRow] = field(default_factory=dict)
     hedges: dict[str, HedgePositionRow] = field(default_factory=dict)
     risk: dict[str, str] = field(default_factory=dict)
+    routing: dict[str, RoutingConfig] = field(default_factory=dict)
     modes: dict[str, SymbolModeRow] = field(default_factory=dict)
     service_level: int = 0
     ids: dict[str, int] = field(default_factory=dict)
@@ -116,6 +117,11 @@ class HouseProjection:
             RoutingModeLogRow(number, symbol, before, mode, trigger, operator, exposure, now, seq, pinned)
         )
         self._set_mode(batch, SymbolModeRow(symbol, mode, pinned, operator, seq, now))
+
+    def mode_told(self, symbol: str) -> str:
+        """Say which mode a symbol has."""
+        row = self.state.modes[symbol]
+        return f"{row.mode} pinned" if row.pinned else str(row.mode)
 
     def modes_opened(self, batch: Batch, ts: int, operator: str) -> None:
         """Set every symbol's mode as the books open."""
@@ -204,8 +210,10 @@ class HouseProjection:
         state.hedges[symbol] = row
         batch.replace(row)
 
-    def routing_set(self, batch: Batch, ts: int, symbol: str, row: RoutingConfig, operator: str) -> None:
-        """Set a row of routing_config."""
+    def routing_set(self, batch: Batch, ts: int, symbol: str, row: RoutingConfig, operator: str) -> str:
+        """Set a row of routing_config; say what changed of the one that counted before."""
+        before = self.state.routing.get(symbol) or self.state.routing.get("*")
+        self.state.routing[symbol] = row
         batch.replace(
             RoutingConfigRow(
                 symbol,
@@ -220,14 +228,15 @@ class HouseProjection:
                 operator,
             )
         )
+        return "" if before is None else _told(_values(before), _values(row))
 
-    def risk_set(self, batch: Batch, ts: int, risk: RiskConfig, operator: str) -> None:
-        """Set the rows of risk_config that are new or other than before."""
-        for each in fields(risk):
-            value = plain(getattr(risk, each.name))
-            if self.state.risk.get(each.name) != value:
-                self.state.risk[each.name] = value
-                batch.replace(RiskConfigRow(each.name, value, operator, Moment(ts)))
+    def risk_set(self, batch: Batch, ts: int, risk: RiskConfig, operator: str) -> str:
+        """Set the rows of risk_config that are new or other than before; say what changed."""
+        before, self.state.risk = self.state.risk, _values(risk)
+        for name, value in self.state.risk.items():
+            if before.get(name) != value:
+                batch.replace(RiskConfigRow(name, value, operator, Moment(ts)))
+        return _told(before, self.state.risk)
 
     def reconciled(self, batch: Batch, seq: int, given: ReconciliationDone) -> None:
         """Add a row of reconciliation_logs, and an alert unless all is well."""
@@ -260,3 +269,16 @@ class HouseProjection:
         """Keep an event that has no table of its own, whole."""
         kind = type(event).__name__
         batch.append(BookEventRow(self.state.next_id("book_events"), kind, plain(event), seq, ts))
+
+
+def _values(settings: RoutingConfig | RiskConfig) -> dict[str, str]:
+    """Return settings as JSON text by name."""
+    return {each.name: plain(getattr(settings, each.name)) for each in fields(settings)}
+
+
+def _told(before: dict[str, str], after: dict[str, str]) -> str:
+    """Say what is otherwise, for people: old and new value of each."""
+    changes = [
+        f"{name} {before.get(name)} to {value}" for name, value in after.items() if before.get(name) != value
+    ]
+    return ", ".join(changes).replace('"', "") or "nothing changed"

@@ -62,8 +62,9 @@ class UsersProjection:
             state.addresses.add(given.wallet_address)
         batch.replace(row)
 
-    def kyc_changed(self, batch: Batch, given: KycChanged) -> None:
-        """Set a user's KYC status."""
-        row = self.state.users[given.user]._replace(kyc_status=given.kyc_status)
-        self.state.users[given.user] = row
+    def kyc_changed(self, batch: Batch, given: KycChanged) -> str:
+        """Set a user's KYC status; return the one before."""
+        before = self.state.users[given.user]
+        self.state.users[given.user] = row = before._replace(kyc_status=given.kyc_status)
         batch.replace(row)
+        return before.kyc_status

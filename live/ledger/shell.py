@@ -5,7 +5,6 @@ from enum import StrEnum
 from typing import Any
 
 from live.ledger.batch import Batch
-from live.ledger.codec import encode
 from live.ledger.inputs import (
     BooksOpened,
     BooksReleased,
@@ -34,7 +33,7 @@ from live.ledger.project_withdrawals import Step, WithdrawalsProjection
 from live.ledger.rows import AuditRow
 from risk.book import Book
 from risk.errors import InvalidInput
-from risk.events import AlertLevel, AlertRaised, Event, OrderRefused
+from risk.events import AlertLevel, AlertRaised, Event, GuardChanged, OrderRefused
 from risk.inputs import (
     BalanceAdjusted,
     CancelSubmitted,
@@ -103,6 +102,7 @@ class Shell:
         withdrawals: WithdrawalsProjection,
     ) -> None:
         self.halted: str | None = None
+        self._mode_before = ""  # of the symbol whose mode is being set
         self._book = book
         self._money = money
         self._trading = trading
@@ -132,7 +132,7 @@ class Shell:
         self._before: dict[type, Callable[[Batch, int, Any], None]] = {
             OrderSubmitted: lambda _, seq, given: trading.orders.submitted(seq, given),
             VenueOrderEnded: self._venue_order_ended,
-            RoutingModeSet: house.pin_set,
+            RoutingModeSet: self._pin_set,
         }
         self._after: dict[type, Callable[[Batch, int, Any, Sequence[Event]], None]] = {
             BooksOpened: self._opened,
@@ -190,8 +190,8 @@ class Shell:
         self._money.registered(given.user)
 
     def _kyc_changed(self, batch: Batch, seq: int, given: KycChanged, _: Sequence[Event]) -> None:
-        self._users.kyc_changed(batch, given)
-        _audit(batch, seq, given, given.operator_id, Act.KYC_CHANGED, given.user, given.kyc_status)
+        detail = _why(f"{self._users.kyc_changed(batch, given)} to {given.kyc_status}", given.reason)
+        _audit(batch, seq, given, given.operator_id, Act.KYC_CHANGED, given.user, detail)
 
     def _deposit(
         self, batch: Batch, seq: int, given: DepositSeen | DepositArrived, _: Sequence[Event]
@@ -252,26 +252,34 @@ class Shell:
     def _venue_order_ended(self, batch: Batch, seq: int, given: VenueOrderEnded) -> None:
         self._trading.orders.touch(self._house.venue_order_ended(batch, given.ts, given.cloid))
 
+    def _pin_set(self, batch: Batch, seq: int, given: RoutingModeSet) -> None:
+        self._mode_before = self._house.mode_told(given.symbol)
+        self._house.pin_set(batch, seq, given)
+
     def _routing_mode_set(self, batch: Batch, seq: int, given: RoutingModeSet, _: Sequence[Event]) -> None:
-        mode = given.mode or "released"
-        _audit(batch, seq, given, given.operator_id, Act.ROUTING_MODE_SET, given.symbol, mode)
+        detail = _why(f"{self._mode_before} to {self._house.mode_told(given.symbol)}", given.reason)
+        _audit(batch, seq, given, given.operator_id, Act.ROUTING_MODE_SET, given.symbol, detail)
 
     def _service_level_set(self, batch: Batch, seq: int, given: ServiceLevelSet, _: Sequence[Event]) -> None:
         before = self._house.service_level_set(batch, seq, given)
         detail = f"{before} to {given.level}: {given.reason}"
         _audit(batch, seq, given, given.operator_id, Act.SERVICE_LEVEL_SET, "service", detail)
 
-    def _halt_lifted(self, batch: Batch, seq: int, given: HlHaltLifted, _: Sequence[Event]) -> None:
-        _audit(batch, seq, given, given.operator_id, Act.HL_HALT_LIFTED, given.symbol, "")
+    def _halt_lifted(self, batch: Batch, seq: int, given: HlHaltLifted, events: Sequence[Event]) -> None:
+        was_halted = any(isinstance(event, GuardChanged) and event.guard == "HL_HALT" for event in events)
+        detail = _why("halted to open" if was_halted else "was open", given.reason)
+        _audit(batch, seq, given, given.operator_id, Act.HL_HALT_LIFTED, given.symbol, detail)
 
     def _config_changed(self, batch: Batch, seq: int, given: ConfigChanged, _: Sequence[Event]) -> None:
         operator = given.operator_id
         if given.routing is not None and given.symbol is not None:
-            self._house.routing_set(batch, given.ts, given.symbol, given.routing, operator)
-            _audit(batch, seq, given, operator, Act.ROUTING_CONFIG_CHANGED, given.symbol, encode(given))
+            changes = self._house.routing_set(batch, given.ts, given.symbol, given.routing, operator)
+            detail = _why(changes, given.reason)
+            _audit(batch, seq, given, operator, Act.ROUTING_CONFIG_CHANGED, given.symbol, detail)
         if given.risk is not None:
-            self._house.risk_set(batch, given.ts, given.risk, operator)
-            _audit(batch, seq, given, operator, Act.RISK_CONFIG_CHANGED, "risk_config", encode(given))
+            changes = self._house.risk_set(batch, given.ts, given.risk, operator)
+            detail = _why(changes, given.reason)
+            _audit(batch, seq, given, operator, Act.RISK_CONFIG_CHANGED, "risk_config", detail)
 
     def _account_liquidated(
         self, batch: Batch, seq: int, given: VenueAccountLiquidated, _: Sequence[Event]
@@ -285,8 +293,9 @@ class Shell:
             _audit(batch, seq, given, BOOKS, Act.BOOKS_HALTED, given.dimension, self.halted)
 
     def _released(self, batch: Batch, seq: int, given: BooksReleased, _: Sequence[Event]) -> None:
-        self.halted = None
-        _audit(batch, seq, given, given.operator_id, Act.BOOKS_RELEASED, "books", given.reason)
+        was_halted, self.halted = self.halted, None
+        detail = _why("were open" if was_halted is None else f"halted ({was_halted}) to open", given.reason)
+        _audit(batch, seq, given, given.operator_id, Act.BOOKS_RELEASED, "books", detail)
 
 
 def _refuse_opened(_: BooksOpened) -> None:
@@ -306,7 +315,7 @@ def _told(given: Step, user: str) -> tuple[str, Act, str]:
             why = f": {', '.join(given.review_reasons)}" if given.review_reasons else ""
             return user, Act.WITHDRAWAL_CONFIRMED, f"tier {given.tier}{needed}{why}"
         case WithdrawalApproved():
-            return given.operator_id, Act.WITHDRAWAL_APPROVED, f"as {given.role}"
+            return given.operator_id, Act.WITHDRAWAL_APPROVED, _why(f"as {given.role}", given.reason)
         case WithdrawalRefused():
             return given.by, Act.WITHDRAWAL_REFUSED, given.reason
         case WithdrawalQueued():
@@ -321,6 +330,10 @@ def _told(given: Step, user: str) -> tuple[str, Act, str]:
                 Act.WITHDRAWAL_NOT_SENT if given.again else Act.WITHDRAWAL_REFUSED,
                 given.reason or "",
             )
+
+
+def _why(what: str, reason: str) -> str:
+    return f"{what}: {reason}" if reason else what
 
 
 def _audit(
