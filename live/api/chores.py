@@ -47,6 +47,6 @@ async def _tried(what: str, chore: Callable[[], Awaitable[object]]) -> None:
     try:
         await chore()
     except (NotAnswered, Overloaded, *LOST) as error:
-        _log.warning("%s waits for the books or the database: %s", what, error or type(error).__name__)
+        _log.warning("%s waits for the books or the database: %s", what, str(error) or type(error).__name__)
     except Exception:
         _log.exception("%s failed", what)

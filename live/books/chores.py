@@ -67,7 +67,7 @@ class Chores:
                     await chore.work(connection)
                     chore.due_ns = next_multiple(chore.every_ns, now)
         except LOST as error:
-            _log.warning("chores of the books wait for the database: %s", error or type(error).__name__)
+            _log.warning("chores of the books wait for the database: %s", str(error) or type(error).__name__)
             for chore in due:
                 chore.due_ns = max(chore.due_ns, next_multiple(MINUTE_NS, now))
 

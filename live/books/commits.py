@@ -66,6 +66,7 @@ class Commits:
         self._on_its_way: Following | None = None
         self._work = asyncio.Event()
         self._stopping = False
+        self._gave_up: Exception | None = None
 
     # -- what is to follow
 
@@ -113,11 +114,18 @@ class Commits:
         self._stopping = True
         self._work.set()
 
+    def give_up(self, error: Exception) -> None:
+        """Have ``run`` raise ``error`` in place of the next commit; the first one given counts."""
+        self._gave_up = self._gave_up or error
+        self._work.set()
+
     async def run(self) -> None:
-        """Commit until stopped; raises DatabaseLost where that does not succeed."""
+        """Commit until stopped; raises DatabaseLost where that does not succeed, or what it was given up for."""
         while not self._stopping:
             await self._work.wait()
             self._work.clear()
+            if self._gave_up is not None:
+                raise self._gave_up
             await self._commit()
         await self._commit()  # what was handled during the last one
 

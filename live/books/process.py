@@ -161,6 +161,10 @@ class BooksProcess:
         """Return the orders the venue may or may not have got: look each up there before it is sent again."""
         return list(self.machine.house.state.venue_orders.values())
 
+    def give_up(self, error: Exception) -> None:
+        """End with ``error`` as with that of a commit; the commit on its way is awaited, and no other begun."""
+        self._commits.give_up(error)
+
     async def run(self) -> None:
         """Work until cancelled, which commits what was handled; raises what ended it."""
         self._driver.start(lambda due_ns: self._clock.call_at(due_ns, self._timer))

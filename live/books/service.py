@@ -10,6 +10,7 @@ import asyncpg
 
 from live.books.chores import Chores
 from live.books.clock import Clock, WallClock
+from live.books.lookout import Lookout
 from live.books.process import BooksProcess, Limits
 from live.ledger.book_options import BookOptions
 from live.ledger.machine import Machine
@@ -51,6 +52,7 @@ async def open_books(
     async with (
         _connection(dsn, limits.patience_s) as writing,
         _connection(dsn) as reading,
+        _connection(dsn, limits.patience_s) as looking,
         AsyncExitStack() as more,
     ):
         if not await _keep_others_out(writing, take_over, ours):
@@ -65,11 +67,15 @@ async def open_books(
         running.add_done_callback(lambda _: process.ended.set())
         chores = asyncio.create_task(Chores(process, lambda: _connection(dsn), clock).run())
         chores.add_done_callback(lambda _: running.cancel())  # books that nobody reconciles must not go on
+        lookout = Lookout(process, looking)
+        lookout.watch(writing, reading)
+        watching = asyncio.create_task(lookout.run())
         try:
             yield process
         finally:
+            watching.cancel()
             chores.cancel()  # and with them ``running``, once: a second time would break off its last commit
-            await asyncio.wait({chores})
+            await asyncio.wait({chores, watching})
             await asyncio.wait({running})
         for task in (running, chores):
             if not task.cancelled() and (error := task.exception()) is not None:

@@ -35,7 +35,7 @@ def reaching_database() -> Iterator[None]:
     try:
         yield
     except LOST as error:
-        raise DatabaseLost(f"the database was lost: {error or type(error).__name__}") from error
+        raise DatabaseLost(f"the database was lost: {str(error) or type(error).__name__}") from error
 
 
 class CommitFailed(DatabaseLost):
@@ -83,7 +83,7 @@ class Writer:
         except asyncpg.SerializationError as error:
             raise Fenced(f"the books were taken over: {error}") from error
         except LOST as error:
-            raise CommitFailed(f"a commit failed: {error or type(error).__name__}") from error
+            raise CommitFailed(f"a commit failed: {str(error) or type(error).__name__}") from error
         self.seq, self.link = seq, link
 
     async def prepare_months(self, from_ns: int, to_ns: int) -> None:

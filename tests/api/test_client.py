@@ -20,9 +20,9 @@ from live.client import (
 )
 from live.client.credentials import Session, Signer, Tokens
 from tests.api.people import PASSWORD, token_for
-from tests.api.proxy import Proxy, proxied
 from tests.api.served import BASE_URL, Api, over_http, served_api
 from tests.api.traders import trader
+from tests.proxy import Proxy, proxied
 
 D = Decimal
 

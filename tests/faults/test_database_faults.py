@@ -7,11 +7,11 @@ import psycopg
 import pytest
 
 from live.ledger.migrate import upgrade
-from tests.faults.proxy import proxied
 from tests.live.books import database
 from tests.live.replication import replicated
 from tests.load.harness import PATIENCE_S, harness
 from tests.postgres import postgres, reachable_folder, start_postgres
+from tests.proxy import proxied
 
 __all__ = ["database", "postgres"]
 
@@ -64,7 +64,7 @@ def test_connections_that_are_cut(database, tmp_path):
         async with (
             proxied(database) as proxy,
             harness(database, tmp_path) as load,
-            load.kept_up(dsn=proxy.dsn) as ended,
+            load.kept_up(dsn=proxy.url) as ended,
             load.load(),
         ):
             for _ in range(3):
@@ -83,7 +83,7 @@ def test_a_network_that_falls_silent_counts_as_lost(database, tmp_path):
         async with (
             proxied(database) as proxy,
             harness(database, tmp_path) as load,
-            load.kept_up("--patience", "0.5", dsn=proxy.dsn) as ended,
+            load.kept_up("--patience", "0.5", dsn=proxy.url) as ended,
             load.load(),
         ):
             await load.answered(_ANSWERS)
@@ -103,7 +103,7 @@ def test_answers_wait_for_slow_commits(database, tmp_path):
         async with (
             proxied(database) as proxy,
             harness(database, tmp_path) as load,
-            load.kept_up(dsn=proxy.dsn) as ended,
+            load.kept_up(dsn=proxy.url) as ended,
             load.load(),
         ):
             proxy.delay_s = 0.15

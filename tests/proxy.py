@@ -1,4 +1,4 @@
-"""A TCP proxy before PostgreSQL's socket, which can cut connections, fall silent, or be slow."""
+"""A TCP proxy before an HTTP server or PostgreSQL, which can cut connections, lose answers, fall silent, or be slow."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,24 +9,25 @@ _CHUNK = 1 << 16
 
 
 class Proxy:
-    """Pass bytes both ways; ``dsn`` leads through it, to the database of the one it stands before."""
+    """Pass bytes both ways; ``url`` leads through it. ``losing`` answers, it breaks off in their place."""
 
-    def __init__(self, dsn: str) -> None:
-        parts = urlsplit(dsn)
-        at = parse_qs(parts.query)
-        self._socket = f"{at['host'][0]}/.s.PGSQL.{at['port'][0]}"
-        self._database = parts.path
+    def __init__(self, url: str) -> None:
+        self._to = urlsplit(url)
         self._open = asyncio.Event()
         self._open.set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server
         self.delay_s = 0.0  # of everything the server says
+        self.losing = 0
+        self.lost = 0
 
     @property
-    def dsn(self) -> str:
+    def url(self) -> str:
         """Return the address that leads through it."""
-        port = self._server.sockets[0].getsockname()[1]
-        return f"postgresql://postgres@127.0.0.1:{port}{self._database}?sslmode=disable"
+        at = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        if self._to.scheme == "postgresql":
+            return f"postgresql://postgres@{at}{self._to.path}?sslmode=disable"
+        return f"{self._to.scheme}://{at}"
 
     async def serve(self) -> None:
         """Listen on a free port."""
@@ -53,18 +54,30 @@ class Proxy:
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            from_server, to_server = await asyncio.open_unix_connection(self._socket)
+            from_server, to_server = await self._reach()
         except OSError:
             writer.transport.abort()
             return
         self._writers |= {writer, to_server}
-        await asyncio.gather(self._pass(reader, to_server, 0), self._pass(from_server, writer, 1))
+        await asyncio.gather(self._pass(reader, to_server, False), self._pass(from_server, writer, True))
         self._writers -= {writer, to_server}
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, late: int) -> None:
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._to.scheme == "postgresql":  # whose host is the folder of its socket
+            at = parse_qs(self._to.query)
+            return await asyncio.open_unix_connection(f"{at['host'][0]}/.s.PGSQL.{at['port'][0]}")
+        return await asyncio.open_connection(self._to.hostname, self._to.port)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answers: bool) -> None:
         try:
             while data := await reader.read(_CHUNK):
-                await asyncio.sleep(late * self.delay_s)
+                if answers:
+                    if self.losing:
+                        self.losing -= 1
+                        self.lost += 1
+                        writer.transport.abort()
+                        return
+                    await asyncio.sleep(self.delay_s)
                 await self._open.wait()
                 writer.write(data)
                 await writer.drain()
@@ -75,9 +88,9 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxied(dsn: str) -> AsyncIterator[Proxy]:
-    """Give a proxy before the server at ``dsn``, an address with a socket's folder as its host."""
-    proxy = Proxy(dsn)
+async def proxied(url: str) -> AsyncIterator[Proxy]:
+    """Give a proxy before the server at ``url``; a PostgreSQL's names a socket's folder as its host."""
+    proxy = Proxy(url)
     await proxy.serve()
     try:
         yield proxy
