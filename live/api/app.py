@@ -17,7 +17,7 @@ from live.api.services import Services
 
 PREFIX = "/v1"
 # The framework tries every route before the one that matches, which for the last takes longer than all else it does.
-_FIRST = ("trading",)
+_FIRST = ("trading", "history")
 _EVERY_ROUTE = (400, 413, 415, 422, 429, 500, 503)
 
 

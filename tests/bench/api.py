@@ -36,14 +36,14 @@ CONNECTIONS = 64
 WARM_UP_S = 2.0
 ORDERS_S, READS_S, ORDERS_GOAL_S = 1_000, 500, 4_000
 GOAL_MS, FLOOR_MS, READ_GOAL_MS = 5, 10, 10
-_READS = (
+READS = (
     "/v1/account/summary",
     "/v1/positions",
     "/v1/orders?limit=50",
     "/v1/fills?limit=50",
     "/v1/balance-changes?limit=50",
 )
-_SAMPLED = (str(Path(__file__).with_name("_sampled.py")),)
+SAMPLED = (str(Path(__file__).with_name("_sampled.py")),)
 _HEALTH = request("GET", "/health")
 
 _numbers = count(1)
@@ -91,7 +91,7 @@ def orders(callers: list[Caller], by_key: bool) -> Ask:
 def reads(callers: list[Caller]) -> Ask:
     """Return what gives reads: summaries, and pages of positions, orders, fills and balance changes."""
     rng = random.Random(2)
-    return lambda: (rng.choice(callers).ask("GET", rng.choice(_READS)), lambda _: None)
+    return lambda: (rng.choice(callers).ask("GET", rng.choice(READS)), lambda _: None)
 
 
 def health() -> tuple[bytes, Callable[[bytes], None]]:
@@ -236,7 +236,7 @@ async def split(postgres: Postgres, seconds: float) -> list[tuple[str, float, fl
     """Return (part, µs an order, share) of the server's CPU time under a closed loop of signed orders."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         out = Path(name) / "samples"
-        async with served(postgres, "split", *_SAMPLED, str(out)) as (load, callers, service):
+        async with served(postgres, "split", *SAMPLED, str(out)) as (load, callers, service):
             service.process.send_signal(signal.SIGUSR1)
             timed = await load.closed_loop(orders(callers, True), seconds)
         samples = json.loads(out.read_text())

@@ -7,8 +7,10 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
+from live.api.wording import worded
 from live.api.answers import PageOf, json_answer
 from live.api.auth import needs
+from live.api.lean_reads import read
 from live.api.problems import Problem, documented
 from live.api.reads.exports import MEDIA_TYPES, Format, written
 from live.api.reads.fills import FILLS, FillItem, names_of
@@ -32,17 +34,17 @@ from live.identity.principal import Principal, Scope
 router = APIRouter(tags=["history"], responses=documented(401, 403, 504))
 
 Reader = Annotated[Principal, needs(Scope.READ)]
-OrderName = Annotated[str, Path(pattern=r"^o[0-9]{1,19}$", examples=["o1207"])]
+OrderName = Annotated[str, Path(pattern=worded(r"^o[0-9]{1,18}$", "an order's id, such as o1207"), examples=["o1207"])]
 PositionName = Annotated[Id, Path()]
 
 
-@router.get("/orders", response_model=PageOf[OrderItem])
+@read(router, "/orders", response_model=PageOf[OrderItem])
 async def list_orders(using: Using, reader: Reader, asked: Annotated[OrderPaging, Query()]) -> Response:
     """List your orders, the newest first."""
     return await _page(using, reader, ORDERS, asked, asked.statuses() + asked.conditions("created_at"))
 
 
-@router.get("/orders/{order_id}", response_model=OrderWithFills, responses=documented(404))
+@read(router, "/orders/{order_id}", response_model=OrderWithFills, responses=documented(404))
 async def get_order(using: Using, reader: Reader, order_id: OrderName) -> Response:
     """Show one of your orders with its fills."""
     order = await ORDERS.one(using.pool, reader.user, "id", order_id)
@@ -53,31 +55,31 @@ async def get_order(using: Using, reader: Reader, order_id: OrderName) -> Respon
     return json_answer({**order, "fills": fills})
 
 
-@router.get("/positions", response_model=PageOf[PositionItem])
+@read(router, "/positions", response_model=PageOf[PositionItem])
 async def list_positions(using: Using, reader: Reader, asked: Annotated[PositionPaging, Query()]) -> Response:
     """List your positions, open and closed, the newest first."""
     return await _page(using, reader, POSITIONS, asked, asked.statuses() + asked.conditions("opened_at"))
 
 
-@router.get("/positions/{position_id}", response_model=PositionItem, responses=documented(404))
+@read(router, "/positions/{position_id}", response_model=PositionItem, responses=documented(404))
 async def get_position(using: Using, reader: Reader, position_id: PositionName) -> Response:
     """Show one of your positions."""
     return json_answer(await own_position(using, reader, position_id))
 
 
-@router.get("/fills", response_model=PageOf[FillItem])
+@read(router, "/fills", response_model=PageOf[FillItem])
 async def list_fills(using: Using, reader: Reader, asked: Annotated[SymbolPaging, Query()]) -> Response:
     """List your fills, the newest first, each with Hyperliquid's price for the same."""
     return await _page(using, reader, FILLS, asked, asked.conditions("created_at"))
 
 
-@router.get("/funding", response_model=PageOf[FundingItem])
+@read(router, "/funding", response_model=PageOf[FundingItem])
 async def list_funding(using: Using, reader: Reader, asked: Annotated[SymbolPaging, Query()]) -> Response:
     """List the funding you paid and received, the newest first."""
     return await _page(using, reader, FUNDING, asked, asked.conditions("settled_at"))
 
 
-@router.get("/liquidations", response_model=PageOf[LiquidationItem])
+@read(router, "/liquidations", response_model=PageOf[LiquidationItem])
 async def list_liquidations(
     using: Using, reader: Reader, asked: Annotated[SymbolPaging, Query()]
 ) -> Response:
@@ -85,13 +87,13 @@ async def list_liquidations(
     return await _page(using, reader, LIQUIDATIONS, asked, asked.conditions("created_at"))
 
 
-@router.get("/balance-changes", response_model=PageOf[BalanceChangeItem])
+@read(router, "/balance-changes", response_model=PageOf[BalanceChangeItem])
 async def list_balance_changes(using: Using, reader: Reader, asked: Annotated[Paging, Query()]) -> Response:
     """List whatever changed your total balance, the newest first."""
     return await _page(using, reader, BALANCE_CHANGES, asked, asked.span("ts", nanoseconds=True))
 
 
-@router.get("/account/summary", response_model=AccountSummary)
+@read(router, "/account/summary", response_model=AccountSummary)
 async def get_summary(using: Using, reader: Reader) -> Response:
     """Show your account at the marks of now: margin ratio, open positions and their liquidation prices."""
     return json_answer(account_summary(await using.bus.ask(AccountQuery(reader.user))))
