@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
 
+from live.api.wording import worded
 from live.identity.keys import ApiKey, NewKey
 from live.identity.log_in import Challenge, LoggedIn
 from live.identity.principal import Scope
@@ -33,12 +34,19 @@ Password = Annotated[
     AfterValidator(_is_text),
 ]
 Token = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9_-]{43}$", examples=["qD3cVtJ0m1x5yqV8o2r7Zk4uE9sB6hN-aGfLwXpTiKc"])
+    str,
+    Field(
+        pattern=worded(r"^[A-Za-z0-9_-]{43}$", "a token as it was given: 43 characters"),
+        examples=["qD3cVtJ0m1x5yqV8o2r7Zk4uE9sB6hN-aGfLwXpTiKc"],
+    ),
 ]
 Code = Annotated[
     str,
     Field(
-        pattern=r"^([0-9]{6}|[A-Za-z2-7]{4}(-[A-Za-z2-7]{4}){3})$",
+        pattern=worded(
+            r"^([0-9]{6}|[A-Za-z2-7]{4}(-[A-Za-z2-7]{4}){3})$",
+            "six digits of the authenticator, or a recovery code such as abcd-efgh-ijkl-mnop",
+        ),
         description="Six digits of the authenticator, or a recovery code.",
         examples=["492039"],
     ),
@@ -58,7 +66,12 @@ Message = Annotated[
     ),
 ]
 WalletSignature = Annotated[
-    str, Field(pattern=r"^0x[0-9a-fA-F]{130}$", examples=["0x" + "5c" * 65], description="EIP-191, 65 bytes.")
+    str,
+    Field(
+        pattern=worded(r"^0x[0-9a-fA-F]{130}$", "0x and 130 hexadecimal digits"),
+        examples=["0x" + "5c" * 65],
+        description="EIP-191, 65 bytes.",
+    ),
 ]
 
 

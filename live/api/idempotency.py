@@ -4,8 +4,11 @@ from typing import Annotated
 
 from fastapi import Header
 
+from live.api.wording import worded
+
 HEADER = "Idempotency-Key"
-PATTERN = r"^[\x21-\x7e]{1,128}$"
+WANTED = "1 to 128 visible ASCII characters"
+PATTERN = worded(r"^[\x21-\x7e]{1,128}$", WANTED)
 
 IdempotencyKey = Annotated[
     str,

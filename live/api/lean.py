@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from live.api.idempotency import HEADER, PATTERN
+from live.api.idempotency import HEADER, PATTERN, WANTED
 
 _is_key = re.compile(PATTERN).fullmatch
 
@@ -36,7 +36,7 @@ def idempotency_key(request: Request) -> str:
     """Return a request's key; raises RequestValidationError."""
     key = request.headers.get(HEADER)
     if key is None or not _is_key(key):
-        raise _wrong("header", HEADER, "must be given: 1 to 128 visible ASCII characters")
+        raise _wrong("header", HEADER, f"must be given: {WANTED}")
     return key
 
 
@@ -53,7 +53,7 @@ async def body_as[B: BaseModel](request: Request, kind: type[B]) -> B:
     try:
         return kind.model_validate_json(await request.body())
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
+        found = error.errors(include_url=False, include_input=False)
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from None
 
 

@@ -6,13 +6,22 @@ from fastapi import Path
 
 from live.api.auth import operator
 from live.api.reads.filters import Id
+from live.api.wording import worded
 from live.operators.permissions import PERMISSIONS, Permission
 
 PREFIX = "/operator"
-UserName = Annotated[str, Path(pattern=r"^[\x21-\x7e]{1,100}$", examples=["uabcdefghijklmnopqrst"])]
-SymbolName = Annotated[str, Path(pattern=r"^[A-Za-z0-9:@._-]{1,40}$", examples=["BTC"])]
-WithdrawalName = Annotated[str, Path(pattern=r"^w[0-9]{1,18}$", examples=["w1207"])]
-OrderName = Annotated[str, Path(pattern=r"^o[0-9]{1,18}$", examples=["o1207"])]
+UserName = Annotated[
+    str, Path(pattern=worded(r"^[\x21-\x7e]{1,100}$", "an account's id"), examples=["uabcdefghijklmnopqrst"])
+]
+SymbolName = Annotated[
+    str, Path(pattern=worded(r"^[A-Za-z0-9:@._-]{1,40}$", "a symbol such as BTC"), examples=["BTC"])
+]
+WithdrawalName = Annotated[
+    str, Path(pattern=worded(r"^w[0-9]{1,18}$", "a withdrawal's id, such as w1207"), examples=["w1207"])
+]
+OrderName = Annotated[
+    str, Path(pattern=worded(r"^o[0-9]{1,18}$", "an order's id, such as o1207"), examples=["o1207"])
+]
 ProposalName = Annotated[Id, Path()]
 
 

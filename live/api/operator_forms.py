@@ -15,23 +15,33 @@ from live.api.reads.listing import LARGEST_ID, MOST
 from live.api.reads.operators import Mode
 from live.api.reads.transfers import WithdrawalStatus
 from live.api.wallet_forms import Address
+from live.api.wording import worded
 from live.books.commands import Answer
 from live.identity.principal import Role
 from live.operators.kinds import Kind, Proposal
 from live.operators.staff import Operator
 
-Account = Annotated[str, Field(pattern=r"^u[a-z2-7]{20}$", examples=["uabcdefghijklmnopqrst"])]
-_NO_NUL = r"^[^\x00]*$"  # which no text in the database can hold
+Account = Annotated[
+    str,
+    Field(
+        pattern=worded(r"^u[a-z2-7]{20}$", "an account's id: u and 20 characters"),
+        examples=["uabcdefghijklmnopqrst"],
+    ),
+]
+_NO_NUL = worded(r"^[^\x00]*$", "text without NUL")  # which the database cannot hold
 Why = Annotated[
     str,
     Field(
         min_length=1,
         max_length=400,
-        pattern=r"^[^\x00]*[^\s\x00][^\x00]*$",
+        pattern=worded(r"^[^\x00]*[^\s\x00][^\x00]*$", "text that is not blank, and without NUL"),
         examples=["asked for by the user, case 11"],
     ),
 ]
-Row = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9:@./_-]{1,40})$", examples=["BTC"])]
+Row = Annotated[
+    str,
+    Field(pattern=worded(r"^(\*|[A-Za-z0-9:@./_-]{1,40})$", "a symbol such as BTC, or *"), examples=["BTC"]),
+]
 ProposalStatus = Literal["OPEN", "APPROVED", "EXECUTED", "FAILED", "REJECTED", "WITHDRAWN", "EXPIRED"]
 _SIGNED = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
 

@@ -13,7 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from live.api.idempotency import HEADER
 from live.api.shared_state import SharedStateLost
+from live.api.wording import wrong
 from live.books.commands import Answer, KeyReused, NotAnswered, Overloaded
 from live.identity.errors import Conflict, NotAuthenticated, NotPermitted, NotThere, TooManyGuesses
 from live.ledger.writer import DatabaseLost
@@ -23,6 +25,8 @@ MEDIA_TYPE = "application/problem+json"
 SCHEMA = {"$ref": "#/components/schemas/ProblemDocument"}
 _TYPE = "urn:hybrid-perps:problem:"
 _RETRY = {"Retry-After": "1"}
+_KEY = f"header.{HEADER}"
+_REUSED = f"{HEADER} came with another request before; use a new one"
 _DATABASE_LOST = "the database does not answer; try again shortly"
 
 
@@ -70,7 +74,6 @@ class Problem(Exception):
 STATUS_OF: dict[type[Exception], tuple[int, str]] = {
     HybridPerpsError: (422, "invalid"),
     InvalidInput: (422, "invalid"),
-    KeyReused: (409, "key-reused"),
     Overloaded: (503, "overloaded"),
     NotAnswered: (504, "outcome-unknown"),
     NotAuthenticated: (401, "not-authenticated"),
@@ -122,6 +125,8 @@ def problem_of(error: Exception) -> Problem:
     """Return the problem that an error is; of one that nobody foresaw it tells nothing."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, KeyReused):  # its own text has the books' key, which names the user too
+        return Problem(409, "key-reused", _REUSED, errors=[FieldError(field=_KEY, detail=_REUSED)])
     for kind in type(error).__mro__:
         if kind in STATUS_OF:
             status, code = STATUS_OF[kind]
@@ -171,7 +176,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     if any(each["type"] == "json_invalid" for each in found):
         problem = Problem(400, "malformed", "the body was no valid JSON")
     else:
-        errors = [FieldError(field=_name(each["loc"]), detail=each["msg"]) for each in found]
+        errors = [FieldError(field=_name(each["loc"]), detail=wrong(each)) for each in found]
         problem = Problem(422, "invalid", f"{errors[0].field}: {errors[0].detail}", errors=errors)
     return problem_response(problem, request.scope["request_id"])
 

@@ -8,6 +8,7 @@ from live.api.access_forms import At, Body, Code, Name, Token
 from live.api.bodies import Money
 from live.api.reads.forms import DecimalText
 from live.api.reads.listing import LARGEST_ID
+from live.api.wording import worded
 from live.wallets.address_book import BookedAddress
 from live.wallets.rules import AssetRule
 
@@ -15,7 +16,7 @@ ChainName = Annotated[str, Field(min_length=1, max_length=40, examples=["arbitru
 Address = Annotated[
     str,
     Field(
-        pattern=r"^0x[0-9a-fA-F]{40}$",
+        pattern=worded(r"^0x[0-9a-fA-F]{40}$", "0x and 40 hexadecimal digits"),
         description="All in one case, or with the capitals of its checksum (EIP-55).",
         examples=["0x52908400098527886E0F7030069857D2E4169EE7"],
     ),

@@ -3,6 +3,7 @@
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from live.api.named_fields import name_field
 from live.api.problems import problem_of, problem_response
 
 _log = structlog.get_logger("live.api")
@@ -27,6 +28,7 @@ class Errors:
             await self._app(scope, receive, send_and_note)
         except Exception as error:
             problem = problem_of(error)
+            name_field(problem, scope)
             if problem.status == 500 and problem is not error:
                 _log.exception("unexpected", request_id=scope["request_id"], kind=type(error).__name__)
             if began:  # half an answer cannot be mended: the server cuts the connection

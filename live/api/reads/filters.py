@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from live.api.reads.listing import LARGEST_ID, MOST, Condition
 from live.api.reads.orders import OPEN, Status
+from live.api.wording import worded
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST, _LATEST = datetime(1971, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -30,7 +31,9 @@ def _moment(value: object) -> object:
 Moment = Annotated[
     datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
-Symbol = Annotated[str, Field(pattern=r"^[A-Za-z0-9:@./_-]{1,40}$", examples=["BTC"])]
+Symbol = Annotated[
+    str, Field(pattern=worded(r"^[A-Za-z0-9:@./_-]{1,40}$", "a symbol such as BTC"), examples=["BTC"])
+]
 Id = Annotated[int, Field(ge=1, le=LARGEST_ID, examples=[42])]
 
 

@@ -27,12 +27,25 @@ from live.api.answers import PageOf
 from live.api.auth import From, needs
 from live.api.problems import documented
 from live.api.services import Using
+from live.api.wording import worded
 from live.identity.principal import Principal, Scope
 
 router = APIRouter(prefix="/account", tags=["account"], responses=documented(401, 403))
 Mine = Annotated[Principal, needs(Scope.ACCOUNT)]
-SessionId = Annotated[str, Path(pattern=r"^s[a-z2-7]{20}$", examples=["sabcdefghijklmnopqrst"])]
-DeviceId = Annotated[str, Path(pattern=r"^d[a-z2-7]{20}$", examples=["dabcdefghijklmnopqrst"])]
+SessionId = Annotated[
+    str,
+    Path(
+        pattern=worded(r"^s[a-z2-7]{20}$", "a session's id: s and 20 characters"),
+        examples=["sabcdefghijklmnopqrst"],
+    ),
+]
+DeviceId = Annotated[
+    str,
+    Path(
+        pattern=worded(r"^d[a-z2-7]{20}$", "a device's id: d and 20 characters"),
+        examples=["dabcdefghijklmnopqrst"],
+    ),
+]
 _PAGE = 50
 
 

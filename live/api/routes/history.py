@@ -7,7 +7,6 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
-from live.api.wording import worded
 from live.api.answers import PageOf, json_answer
 from live.api.auth import needs
 from live.api.lean_reads import read
@@ -28,13 +27,16 @@ from live.api.reads.orders import ORDERS, OrderItem, OrderWithFills
 from live.api.reads.positions import POSITIONS, PositionItem
 from live.api.reads.summary import AccountSummary, account_summary
 from live.api.services import Using
+from live.api.wording import worded
 from live.books.queries import AccountQuery
 from live.identity.principal import Principal, Scope
 
 router = APIRouter(tags=["history"], responses=documented(401, 403, 504))
 
 Reader = Annotated[Principal, needs(Scope.READ)]
-OrderName = Annotated[str, Path(pattern=worded(r"^o[0-9]{1,18}$", "an order's id, such as o1207"), examples=["o1207"])]
+OrderName = Annotated[
+    str, Path(pattern=worded(r"^o[0-9]{1,18}$", "an order's id, such as o1207"), examples=["o1207"])
+]
 PositionName = Annotated[Id, Path()]
 
 

@@ -8,11 +8,18 @@ from live.api.access_forms import KeyItem, KeyWithSecret, NewKeyBody, RotateBody
 from live.api.auth import From, needs
 from live.api.problems import documented
 from live.api.services import Using
+from live.api.wording import worded
 from live.identity.principal import Principal, Scope
 
 router = APIRouter(prefix="/keys", tags=["keys"], responses=documented(401, 403))
 Mine = Annotated[Principal, needs(Scope.ACCOUNT)]
-KeyId = Annotated[str, Path(pattern=r"^k[a-z2-7]{20}$", examples=["kabcdefghijklmnopqrst"])]
+KeyId = Annotated[
+    str,
+    Path(
+        pattern=worded(r"^k[a-z2-7]{20}$", "an API key's id: k and 20 characters"),
+        examples=["kabcdefghijklmnopqrst"],
+    ),
+]
 
 
 @router.get("", summary="Which API keys have I?")

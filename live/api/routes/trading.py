@@ -14,7 +14,7 @@ from live.api.auth import needs, permitted
 from live.api.bodies import CloseBody, MarginBody, OrderBody
 from live.api.idempotency import IdempotencyKey, command_key
 from live.api.lean import body_as, idempotency_key, lean, path_part
-from live.api.problems import FieldError, Problem, documented
+from live.api.problems import Problem, check_done, documented
 from live.api.reads.filters import Id, Symbol
 from live.api.reads.open_orders import open_at
 from live.api.reads.orders import ORDERS
@@ -22,20 +22,22 @@ from live.api.reads.positions import POSITIONS
 from live.api.reads.summary import Preview, preview
 from live.api.services import Services, Using
 from live.api.trading_answers import CancelAllAnswer, CancelAnswer, MarginAnswer, OrderAnswer, order_answer
+from live.api.wording import worded
 from live.books.commands import Answer, Asked, Command
 from live.books.queries import PreviewQuery
 from live.identity.principal import Principal, Scope
+from risk.errors import InvalidInput
 from risk.inputs import CancelSubmitted, MarginAdjusted
 
 router = APIRouter(tags=["trading"], responses=documented(401, 403, 504))
 
 Reader = Annotated[Principal, needs(Scope.READ)]
 Trader = Annotated[Principal, needs(Scope.TRADE)]
-_ORDER = r"^o[0-9]{1,18}$"
+_WANTED = "an order's id, such as o1207"
+_ORDER = worded(r"^o[0-9]{1,18}$", _WANTED)
 _is_order = re.compile(_ORDER).fullmatch
 OrderName = Annotated[str, Path(pattern=_ORDER, examples=["o1207"])]
 PositionName = Annotated[Id, Path()]
-_NAMED = re.compile(r"(\w+) was ")
 _AT_ONCE = 100
 _EVERY = "*"  # no order has that id
 
@@ -51,7 +53,7 @@ class OfSymbol(BaseModel):
 async def place_order(using: Using, trader: Trader, key: IdempotencyKey, body: OrderBody) -> Response:
     """Place an order; the answer comes when it is committed, with the fills it had at once."""
     answer = await _ask(using, trader, key, body.order(trader.user))
-    return json_answer(order_answer(_done(answer, body)), 201)
+    return json_answer(order_answer(check_done(answer)), 201)
 
 
 async def _serve_order(request: Request) -> Response:
@@ -76,7 +78,7 @@ async def preview_order(using: Using, reader: Reader, body: OrderBody) -> Respon
     """Show what an order would cost now, and whether it would be taken; nothing is done."""
     view = await using.bus.ask(PreviewQuery(body.order(reader.user)))
     if view.status == "INVALID":
-        raise _invalid(view.detail, body)
+        raise InvalidInput(view.detail)
     return json_answer(preview(view))
 
 
@@ -85,13 +87,13 @@ async def cancel_order(using: Using, trader: Trader, key: IdempotencyKey, order_
     answer = await _ask(using, trader, key, CancelSubmitted(0, order_id, trader.user))
     if answer.code == "UNKNOWN_ORDER" and await ORDERS.one(using.pool, trader.user, "id", order_id) is None:
         raise Problem(404, "unknown-order", f"you have no order {order_id}")
-    return json_answer({"order_id": order_id, "seq": _done(answer).seq})
+    return json_answer({"order_id": order_id, "seq": check_done(answer).seq})
 
 
 async def _serve_cancel(request: Request) -> Response:
     using: Services = request.app.state.services
     trader = await permitted(request, using, Scope.TRADE)
-    order_id = path_part(request, "order_id", _is_order, "an order's id, such as o1207")
+    order_id = path_part(request, "order_id", _is_order, _WANTED)
     return await cancel_order(using, trader, idempotency_key(request), order_id)
 
 
@@ -114,7 +116,7 @@ async def cancel_orders(
     named = _EVERY if asked.symbol is None else f"{_EVERY}/{asked.symbol}"
     place = await _ask(using, trader, key, CancelSubmitted(0, named, trader.user))
     if place.code != "UNKNOWN_ORDER":
-        _done(place)
+        check_done(place)
     waiting = await open_at(using.pool, trader.user, place.seq, asked.symbol)
     told: list[dict[str, Any]] = []
     for first in range(0, len(waiting), _AT_ONCE):
@@ -141,7 +143,7 @@ async def close_position(
     if position is None:
         raise _no_position(position_id)
     order = body.order(trader.user, position_id, position["symbol"], position["direction"])
-    return json_answer(order_answer(_done(await _ask(using, trader, key, order), body)), 201)
+    return json_answer(order_answer(check_done(await _ask(using, trader, key, order))), 201)
 
 
 @router.post("/positions/{position_id}/margin", response_model=MarginAnswer, responses=documented(404, 409))
@@ -155,28 +157,11 @@ async def move_margin(
         and await POSITIONS.one(using.pool, trader.user, "id", position_id) is None
     ):
         raise _no_position(position_id)
-    return json_answer({"position_id": position_id, "seq": _done(answer, body).seq})
+    return json_answer({"position_id": position_id, "seq": check_done(answer).seq})
 
 
 async def _ask(using: Services, trader: Principal, key: str, asked: Asked) -> Answer:
     return await using.bus.submit(Command(command_key(trader.user, key), asked))
-
-
-def _done(answer: Answer, body: BaseModel | None = None) -> Answer:
-    """Return an answer that is DONE; raise the problem that another is, naming the field of ``body`` if known."""
-    if answer.status == "DONE":
-        return answer
-    if answer.status == "REFUSED":
-        raise Problem(409, answer.code, answer.detail or answer.code)
-    raise _invalid(answer.detail, body)
-
-
-def _invalid(detail: str, body: BaseModel | None) -> Problem:
-    """Return the problem that the books say ``detail``, of the field whose name it begins with."""
-    found, errors = _NAMED.match(detail), []
-    if body is not None and found is not None and found[1] in type(body).model_fields:
-        errors.append(FieldError(field=f"body.{found[1]}", detail=detail))
-    return Problem(422, "invalid", detail, errors=errors)
 
 
 def _no_position(position_id: int) -> Problem:

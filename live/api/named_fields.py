@@ -1,0 +1,49 @@
+"""Which field of a request is meant where what lies below the forms refuses it: its message begins with the name."""
+
+import re
+from dataclasses import fields
+
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.types import Scope
+
+from live.api.problems import FieldError, Problem
+from risk.settings import RiskConfig, RoutingConfig
+
+_FIRST = re.compile(r"([a-z_]+)[\w.\[\]]*:? ")
+_CHANGES = "changes"  # the field that holds settings by name
+_SETTINGS = frozenset(each.name for kind in (RiskConfig, RoutingConfig) for each in fields(kind))
+
+
+def name_field(problem: Problem, scope: Scope) -> None:
+    """Have a problem name the field that its detail begins with, if the request's route has one of that name."""
+    route, found = scope.get("route"), _FIRST.match(problem.detail)
+    if problem.status != 422 or problem.errors or found is None or not isinstance(route, APIRoute):
+        return
+    place = _place(found[1], _places(route.dependant))
+    if place is not None:
+        problem.errors = [FieldError(field=place, detail=problem.detail)]
+
+
+def _place(name: str, places: dict[str, str]) -> str | None:
+    if name in _SETTINGS and _CHANGES in places and name not in places:
+        return f"{places[_CHANGES]}.{name}"
+    return places.get(name) or places.get(
+        f"new_{name}"
+    )  # a password or an address in the place of the last one
+
+
+def _places(known: Dependant) -> dict[str, str]:
+    """Return where the fields of a request stand, by name."""
+    found = {}
+    for place, params in (
+        ("body", known.body_params),
+        ("query", known.query_params),
+        ("path", known.path_params),
+    ):
+        for param in params:
+            kind = param.field_info.annotation
+            is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
+            found |= {name: f"{place}.{name}" for name in (kind.model_fields if is_model else [param.alias])}
+    return found
