@@ -59,11 +59,11 @@ class Program:
 
 
 @contextmanager
-def books_program(*arguments: str, **environment: str) -> Iterator[Program]:
-    """Run ``hybrid-perps books``; whatever is left of it is killed."""
+def books_program(*arguments: str, command: str = "books", **environment: str) -> Iterator[Program]:
+    """Run ``hybrid-perps books``, or another command with books; whatever is left of it is killed."""
     kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "BUS_URL")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "hybrid_perps", "books", *arguments],
+        [sys.executable, "-m", "hybrid_perps", command, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

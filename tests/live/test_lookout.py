@@ -1,9 +1,16 @@
 """Idle books notice that their database is gone, or no longer theirs: nothing is committed that would tell."""
 
 import asyncio
+import os
+import re
+import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import unquote
 
+import httpx
 import psycopg
 import pytest
 
@@ -12,7 +19,8 @@ from live.books.process import BooksProcess, Limits
 from live.ledger.writer import DatabaseLost, Fenced
 from tests.live.books import a_desk, database
 from tests.live.served import fund, order, served, wait_for
-from tests.postgres import postgres
+from tests.live.test_books_server import Program, books_program
+from tests.postgres import postgres, reachable_folder
 from tests.proxy import proxied
 
 __all__ = ["database", "postgres"]
@@ -82,3 +90,54 @@ def test_books_that_are_taken_over_while_idle(database: str) -> None:
                 assert (await second.bus.submit(order("ann", 1))).status == "DONE"
 
     asyncio.run(scenario())
+
+
+def printed(program: Program, pattern: str) -> str:
+    """Wait for a line; return what the pattern's group matched."""
+    deadline = time.monotonic() + 60
+    while not (found := re.search(pattern, "".join(program.lines))):
+        assert program.process.poll() is None, "".join(program.lines)
+        assert time.monotonic() < deadline, "".join(program.lines)
+        time.sleep(0.02)
+    return found[1]
+
+
+def kill_own_database(program: Program) -> None:
+    """Kill the PostgreSQL that a program started, as a power cut would."""
+    folder = Path(unquote(printed(program, r"database  postgresql://\S*[?&]host=([^&\s]+)")))
+    (lock,) = folder.glob(".s.PGSQL.*.lock")
+    os.kill(int(lock.read_text().splitlines()[0]), signal.SIGKILL)
+
+
+def test_idle_books_open_their_own_database_again() -> None:
+    with reachable_folder() as home, books_program(HYBRID_PERPS_HOME=str(home)) as program:
+        program.wait_open()
+        time.sleep(0.5)
+        kill_own_database(program)
+        printed(program, r"(lost: the database was lost: .*; opening again in 0\.1 s)")
+        printed(program, r"(the books are open: epoch 2)")
+        assert program.end(signal.SIGTERM) == 0
+
+
+def test_idle_serve_opens_its_own_database_again_and_is_not_ready_meanwhile() -> None:
+    with (
+        reachable_folder() as home,
+        books_program("--port", "0", command="serve", HYBRID_PERPS_HOME=str(home)) as program,
+    ):
+        url = printed(program, r"serving +(http://\S+)")
+        with httpx.Client(base_url=url, timeout=30) as client:
+            until_ready(client, 200)
+            kill_own_database(program)
+            until_ready(client, 503)
+            printed(program, r"(the books are open: epoch 2)")
+            until_ready(client, 200)
+            guess = {"email": "ann@example.org", "password": "a password of nobody"}
+            assert client.post("/v1/auth/login", json=guess).status_code == 401
+        assert program.end(signal.SIGTERM) == 0
+
+
+def until_ready(client: httpx.Client, status: int) -> None:
+    deadline = time.monotonic() + 60
+    while client.get("/ready").status_code != status:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
