@@ -98,7 +98,7 @@ class Core:
         """Return a symbol's state; raise InvalidInput for one that is not loaded."""
         state = self.symbols.get(name)
         if state is None:
-            raise InvalidInput(f"symbol was {name!r}; loaded are {', '.join(self.symbols)}")
+            raise InvalidInput(f"symbol was {name!r}; it must be one of {', '.join(self.symbols)}")
         return state
 
     def user(self, name: str) -> User:

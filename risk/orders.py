@@ -62,7 +62,7 @@ def check(core: Core, state: SymbolState, command: OrderSubmitted) -> None:
         positive("size", command.size)
         if command.size % state.spec.lot:
             raise InvalidInput(
-                f"size was {command.size}; {command.symbol} trades in steps of {state.spec.lot}"
+                f"size was {command.size:f}; {command.symbol} trades in steps of {state.spec.lot:f}"
             )
     if (command.limit_price is not None) != (command.type is OrderType.LIMIT):
         raise InvalidInput(
