@@ -1,10 +1,12 @@
 """The account at mark, what an order would do, and the market."""
 
 import asyncio
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from live.api.reads.forms import quotient_text
 from live.api.reads.markets import MarketItem, MarketList
 from live.api.reads.summary import AccountSummary, Preview
+from live.books.queries import AccountQuery
 from risk.inputs import ChannelReported
 from tests.api.served import served_api
 from tests.api.traders import trader
@@ -31,12 +33,69 @@ def test_an_account_is_shown_at_mark_with_its_liquidation_prices(database: str) 
             # §4: price − side × (equity − maintenance) / size / (1 − rate × side)
             expected = 101_000 - (1_100 - Decimal("126.25")) / Decimal("0.1") / (1 - Decimal("0.0125"))
             assert abs(Decimal(isolated["liquidation_price"]) - expected) < Decimal("1e-6")
-            assert Decimal(isolated["margin_ratio"]) == 1_100 / Decimal("126.25")
+            ratio = 1_100 / Decimal("126.25")
+            assert Decimal(isolated["margin_ratio"]) == ratio.quantize(Decimal("1e-12"), ROUND_FLOOR) < ratio
             assert Decimal(summary["account_value"]) == (
                 Decimal(summary["cash"]) + Decimal(summary["order_holds"]) - 20
             )
             empty = await bob.get("/account/summary")
             assert (empty["positions"], empty["margin_ratio"], empty["free"]) == ([], None, "100000")
+
+    asyncio.run(body())
+
+
+def test_quotients_are_rounded_and_never_for_the_worse(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            ann = await trader(api)
+            for side, rounding in (("BUY", ROUND_CEILING), ("SELL", ROUND_FLOOR)):
+                order = SMALL | {"side": side, "size": "0.03333", "leverage": 7}
+                told = (await ann.ask("POST", "/orders/preview", order)).json()
+                await ann.order(**order)
+                summary = await ann.get("/account/summary")
+                position = max(summary["positions"], key=lambda each: each["position_id"])
+                exact = next(
+                    each.liquidation_price
+                    for each in (await api.services.bus.ask(AccountQuery(ann.user))).positions
+                    if each.id == position["position_id"]
+                )
+                shown = Decimal(position["liquidation_price"])
+                assert shown == exact.quantize(Decimal("1e-12"), rounding) != exact
+                assert Decimal(told["liquidation_price"]) == shown
+                assert Decimal(told["initial_margin"]) == Decimal(position["margin"])
+            await ann.order(size="0.03333", leverage=7, margin_mode="CROSS")
+            summary = await ann.get("/account/summary")
+            exact = (await api.services.bus.ask(AccountQuery(ann.user))).free
+            assert Decimal(summary["free"]) == exact.quantize(Decimal("1e-6"), ROUND_FLOOR) < exact
+            for shown in (summary, *summary["positions"]):
+                places = {
+                    name: -Decimal(text).as_tuple().exponent
+                    for name, text in shown.items()
+                    if is_number(text)
+                }
+                assert max(places.values()) <= 12, places
+
+    asyncio.run(body())
+
+
+def is_number(text: object) -> bool:
+    return isinstance(text, str) and text.replace(".", "").replace("-", "").isdigit()
+
+
+def test_an_entry_price_of_many_fills_is_one_text_in_lists_exports_and_the_summary(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            ann = await trader(api)
+            placed = await ann.order(size="0.01")
+            async with api.services.pool.acquire() as own:  # no market of these tests gives such a mean
+                await own.execute("set session_replication_role = replica")
+                await own.execute("update positions set entry_price = 200000.0 / 3")
+                await own.execute("set session_replication_role = origin")
+            number = placed["fills"][0]["position_id"]
+            (listed,) = (await ann.get("/positions"))["items"]
+            one = await ann.get(f"/positions/{number}")
+            assert listed["entry_price"] == one["entry_price"] == "66666.666666666667"
+            assert quotient_text(Decimal(200_000) / 3) == "66666.666666666667"
 
     asyncio.run(body())
 

@@ -5,10 +5,12 @@ Both give the same text: decimals with every digit and no exponent, times in UTC
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
+
+_PLACES, _MONEY_PLACES = 12, 6  # of quotients: prices and ratios, and amounts
 
 DecimalText = Annotated[
     str, Field(pattern=r"^-?\d+(\.\d+)?$", description="A decimal as text, with every digit.")
@@ -42,6 +44,28 @@ def decimal_text(value: Decimal | None) -> str | None:
     return format(value if value else abs(value), "f")
 
 
+def quotient_text(value: Decimal | None, rounding: str = ROUND_HALF_UP, places: int = _PLACES) -> str | None:
+    """Write a quotient, such as a mean price, rounded and without idle zeros."""
+    if value is None:
+        return None
+    return decimal_text(value.quantize(Decimal(1).scaleb(-places), rounding).normalize())
+
+
+def required_text(amount: Decimal) -> str | None:
+    """Write an amount of USDC that is a quotient as the books round it."""
+    return quotient_text(amount, ROUND_HALF_EVEN, _MONEY_PLACES)
+
+
+def free_text(amount: Decimal) -> str | None:
+    """Write an amount of USDC that is left: no more than there is."""
+    return quotient_text(amount, ROUND_FLOOR, _MONEY_PLACES)
+
+
+def liquidation_text(price: Decimal | None, side: int) -> str | None:
+    """Write the mark that liquidates a position of ``side``, rounded so that it comes no later than it does."""
+    return quotient_text(price, ROUND_CEILING if side > 0 else ROUND_FLOOR)
+
+
 def money_text(value: Decimal) -> str:
     """Write an amount of USDC, which has six decimals."""
     return format(value if value else abs(value), ".6f")
@@ -54,6 +78,7 @@ def moment_text(ns: int) -> str:
 
 PLAIN = Form("{}", lambda value: value)
 NUMBER = Form("{}::text", decimal_text)
+QUOTIENT = Form(f"trim_scale(round({{}}, {_PLACES}))::text", quotient_text)
 MONEY = Form("{}::text", money_text)
 MOMENT = Form(f"to_char({{}} at time zone 'UTC', '{_ISO}')", moment_text)
 NANOSECONDS = Form(

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from live.api.reads.fills import OF_ORDER
-from live.api.reads.forms import MOMENT, MONEY, NUMBER, PLAIN, DecimalText, MomentText, Seq
+from live.api.reads.forms import MOMENT, MONEY, NUMBER, PLAIN, QUOTIENT, DecimalText, MomentText, Seq
 from live.api.reads.listing import Column, Listing
 from live.ledger.rows import PositionRow
 
@@ -42,7 +42,7 @@ POSITIONS = Listing(
         Column("symbol", "symbol", PLAIN),
         Column("direction", "direction", PLAIN),
         Column("size", "size", NUMBER),
-        Column("entry_price", "entry_price", NUMBER),
+        Column("entry_price", "entry_price", QUOTIENT),
         Column("cost", "cost", NUMBER),
         Column("leverage", "leverage", PLAIN),
         Column("margin_mode", "margin_mode", PLAIN),

@@ -1,17 +1,32 @@
-"""A user's account at the marks of now, and what an order would do to it."""
+"""A user's account at the marks of now, and what an order would do to it.
 
+Products and sums are told with every digit; quotients are rounded, prices and ratios to 12 decimals, amounts to 6.
+"""
+
+from decimal import ROUND_FLOOR
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from live.api.reads.forms import DecimalText, MomentText, Seq, decimal_text, moment_text
+from live.api.reads.forms import (
+    DecimalText,
+    MomentText,
+    Seq,
+    decimal_text,
+    free_text,
+    liquidation_text,
+    moment_text,
+    quotient_text,
+    required_text,
+)
 from live.books.queries import AccountView, PositionView, PreviewView
 
 # What a refusal would tell of where the order was to go.
 _OF_ROUTE = ("HL_DOWN", "HL_HALTED", "HL_POSITIONS_DIFFER", "HL_MARGIN", "HL_MIN_NOTIONAL")
 _NOT_TAKEN = "this order cannot be taken now"
 _Ratio = Field(
-    description="Equity / maintenance: liquidated at 1; null without maintenance.", examples=["25.5"]
+    description="Equity / maintenance, rounded down: liquidated at 1; null without maintenance.",
+    examples=["25.5"],
 )
 _DIRECTIONS = {1: "LONG", -1: "SHORT"}
 
@@ -35,7 +50,7 @@ class SummaryPosition(BaseModel):
     unrealised_pnl: DecimalText = Field(examples=["5"])
     funding_owed: DecimalText = Field(description="Funding since it was last settled.", examples=["0"])
     liquidation_price: DecimalText | None = Field(
-        description="The mark at which it is liquidated, other marks unchanged; null where none does that.",
+        description="The mark at which it is liquidated, other marks unchanged, rounded to come sooner; null: no mark does.",
         examples=["91139.24"],
     )
 
@@ -90,11 +105,11 @@ def account_summary(view: AccountView) -> dict[str, Any]:
         "withdrawals_pending": decimal_text(view.withdrawals_pending),
         "account_value": decimal_text(view.account_value),
         "equity": decimal_text(view.equity),
-        "free": decimal_text(view.free),
-        "withdrawable": decimal_text(view.withdrawable),
-        "initial_margin": decimal_text(view.initial_margin),
+        "free": free_text(view.free),
+        "withdrawable": free_text(view.withdrawable),
+        "initial_margin": required_text(view.initial_margin),
         "maintenance": decimal_text(view.maintenance),
-        "margin_ratio": decimal_text(view.margin_ratio),
+        "margin_ratio": quotient_text(view.margin_ratio, ROUND_FLOOR),
         "positions": [_position(each) for each in view.positions],
         "at": moment_text(view.at),
         "seq": view.seq,
@@ -107,23 +122,23 @@ def _position(view: PositionView) -> dict[str, Any]:
         "symbol": view.symbol,
         "direction": _DIRECTIONS[view.side],
         "size": decimal_text(view.size),
-        "entry_price": decimal_text(view.entry_price),
+        "entry_price": quotient_text(view.entry_price),
         "mark": decimal_text(view.mark),
         "notional": decimal_text(view.notional),
         "leverage": view.leverage,
         "margin_mode": view.margin_mode,
-        "margin": decimal_text(view.margin),
+        "margin": required_text(view.margin),
         "maintenance": decimal_text(view.maintenance),
         "equity": decimal_text(view.equity),
-        "margin_ratio": decimal_text(view.margin_ratio),
+        "margin_ratio": quotient_text(view.margin_ratio, ROUND_FLOOR),
         "unrealised_pnl": decimal_text(view.unrealised),
         "funding_owed": decimal_text(view.funding_owed),
-        "liquidation_price": decimal_text(view.liquidation_price),
+        "liquidation_price": liquidation_text(view.liquidation_price, view.side),
     }
 
 
-def preview(view: PreviewView) -> dict[str, Any]:
-    """Return what ``Preview`` describes; where the order would go is not to be read from it."""
+def preview(view: PreviewView, side: int) -> dict[str, Any]:
+    """Return what ``Preview`` describes of an order of ``side``; where the order would go is not to be read from it."""
     code, detail = view.code or None, view.detail or None
     if code in _OF_ROUTE:
         code, detail = "NOT_TAKEN", _NOT_TAKEN
@@ -133,12 +148,12 @@ def preview(view: PreviewView) -> dict[str, Any]:
         "detail": detail,
         "resting": view.resting,
         "size": decimal_text(view.size),
-        "price": decimal_text(view.price),
+        "price": quotient_text(view.price),
         "fee": decimal_text(view.fee),
         "pnl": decimal_text(view.pnl),
-        "initial_margin": decimal_text(view.initial_margin),
-        "liquidation_price": decimal_text(view.liquidation_price),
-        "free": decimal_text(view.free),
+        "initial_margin": required_text(view.initial_margin),
+        "liquidation_price": liquidation_text(view.liquidation_price, side),
+        "free": free_text(view.free),
         "at": moment_text(view.at),
         "seq": view.seq,
     }

@@ -76,10 +76,11 @@ router.add_api_route(
 @router.post("/orders/preview", response_model=Preview)
 async def preview_order(using: Using, reader: Reader, body: OrderBody) -> Response:
     """Show what an order would cost now, and whether it would be taken; nothing is done."""
-    view = await using.bus.ask(PreviewQuery(body.order(reader.user)))
+    order = body.order(reader.user)
+    view = await using.bus.ask(PreviewQuery(order))
     if view.status == "INVALID":
         raise InvalidInput(view.detail)
-    return json_answer(preview(view))
+    return json_answer(preview(view, order.side))
 
 
 async def cancel_order(using: Using, trader: Trader, key: IdempotencyKey, order_id: OrderName) -> Response:
