@@ -248,13 +248,14 @@ class ServiceLevelSet:
     """An operator degrades the service or restores it (§10).
 
     0: normal. 1: opening orders go to HYPERLIQUID. 2: users close, cancel, add margin and withdraw only. 3: no
-    command of a user is taken.
+    command of a user is taken. A switch with ``before`` is one from that level alone.
     """
 
     ts: int
     level: int
     operator_id: str
     reason: str
+    before: int | None = None
 
 
 @record

@@ -9,11 +9,16 @@ _REFUSED = "SERVICE_LEVEL"
 
 
 def set_level(core: Core, given: ServiceLevelSet) -> None:
-    """Degrade or restore the service; raise InvalidInput for a level that does not exist or is in force."""
+    """Degrade or restore the service.
+
+    Raises InvalidInput for a level that does not exist or is in force, or where another is than was before.
+    """
     if type(given.level) is not int or not 0 <= given.level <= CLOSED:
         raise InvalidInput(f"level was {given.level!r}; it must be an integer from 0 to {CLOSED}")
     if given.level == core.service_level:
         raise InvalidInput(f"level was {given.level}; that level is in force already")
+    if given.before not in (None, core.service_level):
+        raise InvalidInput(f"before was {given.before}; level {core.service_level} is in force")
     core.service_level = given.level
 
 

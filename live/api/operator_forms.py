@@ -65,7 +65,7 @@ class ReasonBody(Body):
     reason: Why
 
 
-class ModeBody(Body):
+class ModeBody(ReasonBody):
     """Pin a symbol's mode; null releases the pin."""
 
     mode: Mode | None
@@ -94,7 +94,15 @@ class ServiceBody(ReasonBody):
     level: Annotated[StrictInt, Field(ge=0, le=3)]
 
 
-class KycBody(Body):
+class RollbackBody(ReasonBody):
+    """Undo the last switch of the service level."""
+
+    switch: Annotated[StrictInt, Field(ge=0, le=LARGEST_ID)] = Field(
+        description="``seq`` of that switch: no other is undone, and it only once.", examples=[1207]
+    )
+
+
+class KycBody(ReasonBody):
     """Set a KYC status."""
 
     kyc_status: Literal["NONE", "PENDING", "APPROVED", "REJECTED"]

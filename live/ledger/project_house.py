@@ -46,7 +46,7 @@ class HouseState:
 
     venue_orders: dict[str, VenueOrderRow] = field(default_factory=dict)
     hedges: dict[str, HedgePositionRow] = field(default_factory=dict)
-    risk: dict[str, str] = field(default_factory=dict)
+    risk: RiskConfig | None = None
     routing: dict[str, RoutingConfig] = field(default_factory=dict)
     modes: dict[str, SymbolModeRow] = field(default_factory=dict)
     service_level: int = 0
@@ -228,15 +228,16 @@ class HouseProjection:
                 operator,
             )
         )
-        return "" if before is None else _told(_values(before), _values(row))
+        return _told(before, row)
 
     def risk_set(self, batch: Batch, ts: int, risk: RiskConfig, operator: str) -> str:
         """Set the rows of risk_config that are new or other than before; say what changed."""
-        before, self.state.risk = self.state.risk, _values(risk)
-        for name, value in self.state.risk.items():
-            if before.get(name) != value:
-                batch.replace(RiskConfigRow(name, value, operator, Moment(ts)))
-        return _told(before, self.state.risk)
+        before, self.state.risk = self.state.risk, risk
+        for each in fields(risk):
+            value = getattr(risk, each.name)
+            if before is None or getattr(before, each.name) != value:
+                batch.replace(RiskConfigRow(each.name, plain(value), operator, Moment(ts)))
+        return _told(before, risk)
 
     def reconciled(self, batch: Batch, seq: int, given: ReconciliationDone) -> None:
         """Add a row of reconciliation_logs, and an alert unless all is well."""
@@ -271,14 +272,10 @@ class HouseProjection:
         batch.append(BookEventRow(self.state.next_id("book_events"), kind, plain(event), seq, ts))
 
 
-def _values(settings: RoutingConfig | RiskConfig) -> dict[str, str]:
-    """Return settings as JSON text by name."""
-    return {each.name: plain(getattr(settings, each.name)) for each in fields(settings)}
-
-
-def _told(before: dict[str, str], after: dict[str, str]) -> str:
-    """Say what is otherwise, for people: old and new value of each."""
-    changes = [
-        f"{name} {before.get(name)} to {value}" for name, value in after.items() if before.get(name) != value
-    ]
+def _told[Row: (RoutingConfig, RiskConfig)](before: Row | None, after: Row) -> str:
+    """Say what is otherwise, for people: old and new value of each setting."""
+    if before is None:
+        return ""
+    pairs = [(each.name, getattr(before, each.name), getattr(after, each.name)) for each in fields(after)]
+    changes = [f"{name} {plain(old)} to {plain(new)}" for name, old, new in pairs if old != new]
     return ", ".join(changes).replace('"', "") or "nothing changed"

@@ -9,7 +9,7 @@ from typing import Any
 from risk.errors import InvalidInput
 from risk.settings import DAY_NS, HOUR_NS, SECOND_NS, RiskConfig, RoutingConfig
 
-_TIMES = 10  # that many times the last value, or as small a part of it, is an anomaly
+_TIMES = 10  # that many times another value, or as small a part of it, is an anomaly
 
 
 def _d(text: str) -> Decimal:
@@ -128,16 +128,22 @@ def check_routing(before: RoutingConfig, after: RoutingConfig) -> None:
         _check_order(after, *pair)
 
 
-def anomalies(before: Any, after: Any) -> tuple[str, ...]:
+def anomalies(before: Any, after: Any, agreed: Any) -> tuple[str, ...]:
     """Tell which settings changed so that a second person must agree.
 
-    A number that becomes 0 or was, or becomes ten times the last or a tenth of it, or more; of the risk config
-    also whatever is no number.
+    A number that becomes 0 or was, or becomes ten times the last or a tenth of it, or more, or of the one in
+    ``agreed``, which two people agreed on last: many small steps go no further than one. Of the risk config also
+    whatever is no number.
     """
     found = []
     for each in fields(after):
-        last, new = getattr(before, each.name), getattr(after, each.name)
-        if last != new and (_is_anomaly(last, new) if _is_number(new) else isinstance(after, RiskConfig)):
+        last, new, base = (getattr(row, each.name) for row in (before, after, agreed))
+        if last == new:
+            continue
+        if _is_number(new):
+            if _is_anomaly(last, new) or (base != new and _is_anomaly(base, new)):
+                found.append(each.name)
+        elif isinstance(after, RiskConfig):
             found.append(each.name)
     return tuple(found)
 

@@ -13,13 +13,13 @@ from live.identity.errors import Conflict, NotPermitted, NotThere
 from live.identity.moments import moment
 from live.identity.principal import Principal, Role
 from live.ledger.inputs import KycChanged, WithdrawalApproved, WithdrawalRefused
-from live.operators import audit
+from live.operators import audit, requests
 from live.operators.bounds import anomalies
 from live.operators.changes import different, shown
 from live.operators.kinds import Kind, Proposal
 from live.operators.permissions import Permission, check_permitted
 from live.operators.proposals import Proposals
-from live.operators.settings_store import SettingsStore, checked
+from live.operators.settings_store import SettingsStore, checked, subject_of
 from live.operators.staff import Staff
 from live.wallets.addresses import checksummed
 from risk.checks import finite, money
@@ -51,10 +51,13 @@ class OperatorsDesk:
 
     # -- routing, risk, service
 
-    async def set_mode(self, by: Principal, symbol: str, mode: RoutingMode | None, key: str) -> Answer:
+    async def set_mode(
+        self, by: Principal, symbol: str, mode: RoutingMode | None, reason: str, key: str
+    ) -> Answer:
         """Pin a symbol's mode, or release the pin."""
         check_permitted(by.role, Permission.SET_ROUTING)
-        return await self._bus.submit(Command(key, RoutingModeSet(0, symbol, mode, by.user)))
+        await self._keep(key, "set_mode", symbol, mode, reason)
+        return await self._bus.submit(Command(key, RoutingModeSet(0, symbol, mode, by.user, reason)))
 
     async def change_settings(
         self, by: Principal, symbol: str | None, changes: Mapping[str, Any], reason: str, key: str
@@ -64,54 +67,78 @@ class OperatorsDesk:
         Raises InvalidInput, naming the setting, for what is outside its bounds.
         """
         check_permitted(by.role, Permission.SET_RISK if symbol is None else Permission.SET_ROUTING)
-        known = await first_answer(self._pool, key) or await self._proposals.of_key(key)
+        answer = await self._done_before(key, "change_settings", symbol, changes, reason)
+        known = answer or await self._proposals.of_key(key)
         if known is not None:
             return known
         async with self._settings.alone():
-            now = await self._settings.current(symbol)
+            now, agreed = await self._settings.current(symbol), await self._settings.agreed(symbol)
             after = checked(now, changes)
-            found = anomalies(now, after)
+            found = anomalies(now, after, agreed)
             if not found:
-                return await self._bus.submit(
-                    Command(key, await self._settings.command(symbol, changes, by.user))
-                )
+                await self._settings.keep_agreed(symbol, changes)
+                command = await self._settings.command(symbol, changes, by.user, reason)
+                return await self._bus.submit(Command(key, command))
         last, new = shown(now), different(now, after)
-        body = {"changes": new, "before": {name: last[name] for name in new}, "anomalies": list(found)}
+        body: dict[str, Any] = {
+            "changes": new,
+            "before": {name: last[name] for name in new},
+            "agreed": {name: value for name, value in different(now, agreed).items() if name in new},
+            "anomalies": list(found),
+        }
         kind = Kind.RISK_CONFIG if symbol is None else Kind.ROUTING_CONFIG
-        return await self._proposals.propose(by, kind, symbol or "risk_config", body, reason, key)
+        return await self._proposals.propose(by, kind, subject_of(symbol), body, reason, key)
 
     async def set_service_level(self, by: Principal, level: int, reason: str, key: str) -> Answer:
         """Degrade the service, or restore it (rulebook §10)."""
         check_permitted(by.role, Permission.SET_SERVICE_LEVEL)
+        await self._keep(key, "set_service_level", level, reason)
         return await self._bus.submit(Command(key, ServiceLevelSet(0, level, by.user, reason)))
 
-    async def roll_service_back(self, by: Principal, reason: str, key: str) -> Answer:
-        """Go back to the level before the last switch. Raises Conflict where there was none."""
+    async def roll_service_back(self, by: Principal, switch: int, reason: str, key: str) -> Answer:
+        """Undo the last switch of the service level: go back to the one before.
+
+        ``switch`` is the input of that switch, so that nothing else is undone, and it only once: raises Conflict
+        where another was the last.
+        """
         check_permitted(by.role, Permission.SET_SERVICE_LEVEL)
-        known = await first_answer(self._pool, key)
+        known = await self._done_before(key, "roll_service_back", switch, reason)
         if known is not None:
             return known
-        level = await self._pool.fetchval("select previous from service_levels order by id desc limit 1")
-        if level is None:
+        last = await self._pool.fetchrow(
+            "select seq, level, previous from service_levels order by id desc limit 1"
+        )
+        if last is None:
             raise Conflict("never-switched", "the service level was never switched")
-        return await self.set_service_level(by, level, reason, key)
+        if last["seq"] != switch:
+            raise Conflict(
+                "not-the-last-switch",
+                f"switch was {switch}; the last one is {last['seq']}, to level {last['level']}: "
+                "undo that, or set the level",
+            )
+        why = f"undoes switch {switch}: {reason}"
+        asked = ServiceLevelSet(0, last["previous"], by.user, why, last["level"])
+        return await self._bus.submit(Command(key, asked))
 
-    async def lift_halt(self, by: Principal, symbol: str, key: str) -> Answer:
+    async def lift_halt(self, by: Principal, symbol: str, reason: str, key: str) -> Answer:
         """Let opening orders of a symbol go to Hyperliquid again."""
         check_permitted(by.role, Permission.LIFT_HALT)
-        return await self._bus.submit(Command(key, HlHaltLifted(0, symbol, by.user)))
+        await self._keep(key, "lift_halt", symbol, reason)
+        return await self._bus.submit(Command(key, HlHaltLifted(0, symbol, by.user, reason)))
 
     async def release_books(self, by: Principal, reason: str, key: str) -> Proposal:
         """Propose to let the books go on after a critical reconciliation."""
+        await self._keep(key, "release_books", reason)
         return await self._proposals.propose(by, Kind.BOOKS_RELEASE, "books", {}, reason, key)
 
     # -- users
 
-    async def set_kyc(self, by: Principal, user: str, status: str, key: str) -> Answer:
+    async def set_kyc(self, by: Principal, user: str, status: str, reason: str, key: str) -> Answer:
         """Set a user's KYC status, not one's own."""
         check_permitted(by.role, Permission.SET_KYC)
         _check_other(by, user)
-        return await self._bus.submit(Command(key, KycChanged(0, user, status, by.user)))
+        await self._keep(key, "set_kyc", user, status, reason)
+        return await self._bus.submit(Command(key, KycChanged(0, user, status, by.user, reason)))
 
     async def adjust_balance(
         self, by: Principal, user: str, amount: Decimal, reason: str, key: str
@@ -123,21 +150,25 @@ class OperatorsDesk:
         if not await self._pool.fetchval("select exists (select from users where id = $1)", user):
             raise NotThere("unknown-user", f"user was {user!r}; there is no such user")
         body = {"amount": str(amount)}
+        await self._keep(key, "adjust_balance", user, body, reason)
         return await self._proposals.propose(by, Kind.BALANCE_ADJUSTMENT, user, body, reason, key)
 
     # -- withdrawals
 
-    async def approve_withdrawal(self, by: Principal, withdrawal_id: str, key: str) -> Answer:
+    async def approve_withdrawal(self, by: Principal, withdrawal_id: str, reason: str, key: str) -> Answer:
         """Approve another's withdrawal in one's role. Raises NotThere, NotPermitted."""
         check_permitted(by.role, Permission.REVIEW_WITHDRAWAL)
         await self._check_withdrawal(by, withdrawal_id)
         assert by.role is not None
-        return await self._bus.submit(Command(key, WithdrawalApproved(0, withdrawal_id, by.user, by.role)))
+        await self._keep(key, "approve_withdrawal", withdrawal_id, reason)
+        asked = WithdrawalApproved(0, withdrawal_id, by.user, by.role, reason)
+        return await self._bus.submit(Command(key, asked))
 
     async def refuse_withdrawal(self, by: Principal, withdrawal_id: str, reason: str, key: str) -> Answer:
         """Refuse another's withdrawal that is not being sent: it returns to its user."""
         check_permitted(by.role, Permission.REVIEW_WITHDRAWAL)
         await self._check_withdrawal(by, withdrawal_id)
+        await self._keep(key, "refuse_withdrawal", withdrawal_id, reason)
         return await self._bus.submit(Command(key, WithdrawalRefused(0, withdrawal_id, by.user, reason)))
 
     async def blacklist(self, by: Principal, address: str, reason: str) -> str:
@@ -178,12 +209,29 @@ class OperatorsDesk:
         Raises NotThere for an unknown account, and Conflict where no super admin would be left.
         """
         check_permitted(by.role, Permission.MANAGE_OPERATORS)
+        request = requests.digest_of("change_operator", account, role, reason)
+        done = await requests.is_known(self._pool, key, request)
         known = await self._proposals.of_key(key)
-        if known is not None or await self._staff.needs_two():
+        if known is not None or (not done and await self._staff.needs_two()):
             body = {"role": role}
             return await self._proposals.propose(by, Kind.OPERATOR_CHANGE, account, body, reason, key)
-        await self._staff.change_alone(account, role, by.user)
+        if not done:
+            await self._staff.change_alone(account, role, by.user, reason, key, request)
         return None
+
+    # -- keys
+
+    async def _keep(self, key: str, act: str, *asked: Any) -> bool:
+        """Keep what was asked for under a key; tell whether it is the first time. Raises KeyReused."""
+        return await requests.keep(self._pool, key, requests.digest_of(act, *asked), self._clock())
+
+    async def _done_before(self, key: str, act: str, *asked: Any) -> Answer | None:
+        """Return what the books answered to the same request before. Raises KeyReused."""
+        first = await self._keep(key, act, *asked)
+        answer = await first_answer(self._pool, key)
+        if first and answer is not None:
+            raise requests.reused(key)  # by something else than an operator's request
+        return answer
 
     async def _check_withdrawal(self, by: Principal, withdrawal_id: str) -> None:
         user = await self._pool.fetchval("select user_id from withdrawals where id = $1", withdrawal_id)

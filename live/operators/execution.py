@@ -13,7 +13,7 @@ from live.identity.moments import moment
 from live.identity.principal import Role
 from live.ledger.inputs import BooksReleased
 from live.operators.kinds import COLUMNS, Kind, Proposal, proposal
-from live.operators.settings_store import SettingsStore
+from live.operators.settings_store import SettingsStore, agree
 from live.operators.staff import Staff
 from risk.errors import InvalidInput
 from risk.inputs import BalanceAdjusted
@@ -53,7 +53,11 @@ class Execution:
                 role = found.body["role"]
                 assert found.decided_by is not None
                 await self._staff.change(
-                    connection, found.subject, None if role is None else Role(role), found.decided_by
+                    connection,
+                    found.subject,
+                    None if role is None else Role(role),
+                    found.decided_by,
+                    _why(found),
                 )
         except (Conflict, NotThere) as error:
             await self._end(self._pool, found.id, "FAILED", str(error))
@@ -62,16 +66,22 @@ class Execution:
     async def _ask_books(self, found: Proposal) -> None:
         """Have the books do it under the proposal's own key, unless they did already."""
         key = f"proposal:{found.id}"
+        of_settings = found.kind in (Kind.ROUTING_CONFIG, Kind.RISK_CONFIG)
         async with self._settings.alone():
             answer = await self._answered(found, key)
             if answer is None:
                 try:
+                    if of_settings:
+                        await self._settings.keep_agreed(_symbol(found))
                     answer = await self._bus.submit(Command(key, await self._asked(found)))
                 except (Conflict, InvalidInput) as error:
                     answer = Answer("INVALID", detail=str(error))
         done = answer.status == "DONE"
         outcome = f"input {answer.seq}" if done else answer.detail or answer.code
-        await self._end(self._pool, found.id, "EXECUTED" if done else "FAILED", outcome)
+        async with self._pool.acquire() as connection, connection.transaction():
+            ended = await self._end(connection, found.id, "EXECUTED" if done else "FAILED", outcome)
+            if ended and done and of_settings:
+                await agree(connection, found.subject, found.body["changes"])
 
     async def _answered(self, found: Proposal, key: str) -> Answer | None:
         """Return the answer of an earlier try: an old one stands in the journal alone."""
@@ -96,15 +106,14 @@ class Execution:
         match found.kind:
             case Kind.ROUTING_CONFIG | Kind.RISK_CONFIG:
                 return await self._settings.command(
-                    None if found.kind is Kind.RISK_CONFIG else found.subject,
-                    *(body["changes"], proposer, body["before"]),
+                    *(_symbol(found), body["changes"], proposer, _why(found), body["before"])
                 )
             case Kind.BALANCE_ADJUSTMENT:
                 amount = to_decimal(body["amount"], "amount")
                 reason = found.reason
                 return BalanceAdjusted(0, "", found.subject, amount, reason, proposer, found.decided_by)
             case Kind.BOOKS_RELEASE:
-                return BooksReleased(0, proposer, found.reason)
+                return BooksReleased(0, proposer, _why(found))
             case _:
                 raise InvalidInput(f"kind was {found.kind}; it is nothing for the books")
 
@@ -116,3 +125,13 @@ class Execution:
             *(proposal_id, status, outcome, moment(self._clock())),
         )
         return ended is not None
+
+
+def _symbol(found: Proposal) -> str | None:
+    """Return the symbol whose routing row is to be changed; None where it is the risk config."""
+    return None if found.kind is Kind.RISK_CONFIG else found.subject
+
+
+def _why(found: Proposal) -> str:
+    """Return the reason for what was proposed, as the audit log is told it."""
+    return f"{found.reason} (proposal {found.id}, approved by {found.decided_by})"

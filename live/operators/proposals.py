@@ -7,7 +7,6 @@ import asyncpg
 import msgspec
 
 from live.books.bus import Bus
-from live.books.commands import KeyReused
 from live.identity.errors import Conflict, NotPermitted, NotThere
 from live.identity.moments import moment
 from live.identity.principal import Principal
@@ -15,6 +14,7 @@ from live.operators import audit
 from live.operators.execution import Execution
 from live.operators.kinds import COLUMNS, SIDES, Kind, Proposal, proposal
 from live.operators.permissions import PERMISSIONS, check_permitted
+from live.operators.requests import reused
 from live.operators.settings_store import SettingsStore
 from live.operators.staff import Staff
 from risk.errors import InvalidInput
@@ -83,7 +83,7 @@ class Proposals:
         found = proposal(row) if row is not None else await self.of_key(key)
         assert found is not None
         if (found.kind, found.subject, found.reason) != (kind, subject, reason) or found.body != body:
-            raise KeyReused(f"idempotency key {key!r} came with another request before; use a new one")
+            raise reused(key)
         return found
 
     async def withdraw(self, by: Principal, proposal_id: int) -> Proposal:

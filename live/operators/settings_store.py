@@ -1,16 +1,17 @@
 """The settings in force, read from the books' tables, and commands that change them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from live.identity.errors import Conflict
 from live.operators.bounds import check_risk, check_routing
-from live.operators.changes import changed, risk_config, shown
+from live.operators.changes import changed, different, risk_config, shown
 from risk.errors import InvalidInput
 from risk.inputs import ConfigChanged
 from risk.settings import RiskConfig, RoutingConfig, RoutingMode
@@ -53,11 +54,50 @@ class SettingsStore:
         """Return a symbol's routing row, or the risk config."""
         return await self.risk() if symbol is None else await self.routing(symbol)
 
+    async def agreed(self, symbol: str | None) -> RoutingConfig | RiskConfig:
+        """Return a symbol's routing row, or the risk config, as two people agreed on it last.
+
+        What the books were opened with counts as agreed. A symbol without a row of its own has the default's.
+        """
+        now = await self.current(symbol)
+        subject = subject_of(symbol)
+        if isinstance(now, RoutingConfig) and not await self._has_row(subject):
+            subject = DEFAULT_ROW
+        rows = await self._pool.fetch(
+            "select name, value from access.agreed_settings where subject = $1", subject
+        )
+        values = {row["name"]: msgspec.json.decode(row["value"]) for row in rows}
+        if not values:
+            return now
+        if isinstance(now, RiskConfig):
+            return changed(now, values)
+        return changed(now, values)
+
+    async def keep_agreed(self, symbol: str | None, names: Iterable[str] = ()) -> None:
+        """Keep what two people agreed on of settings that one person moves now, or has moved in the default row."""
+        agreed, now = await self.agreed(symbol), await self.current(symbol)
+        values = shown(agreed)
+        moved = {name: values[name] for name in {*names, *different(now, agreed)}}
+        await self._pool.executemany(
+            """insert into access.agreed_settings (subject, name, value) values ($1, $2, $3::jsonb)
+            on conflict do nothing""",
+            [
+                (subject_of(symbol), name, msgspec.json.encode(value).decode())
+                for name, value in moved.items()
+            ],
+        )
+
+    async def _has_row(self, symbol: str) -> bool:
+        return bool(
+            await self._pool.fetchval("select exists (select from routing_config where symbol = $1)", symbol)
+        )
+
     async def command(
         self,
         symbol: str | None,
         changes: Mapping[str, Any],
         operator: str,
+        reason: str,
         before: Mapping[str, Any] | None = None,
     ) -> ConfigChanged:
         """Return the command for ``changes`` of a symbol's routing row, or of the risk config.
@@ -73,13 +113,25 @@ class SettingsStore:
                     raise Conflict("settings-changed", f"{name} was {value} then, it is {values[name]} now")
         after = checked(now, changes)
         if isinstance(after, RoutingConfig):
-            return ConfigChanged(0, operator, symbol, after)
-        return ConfigChanged(0, operator, risk=after)
+            return ConfigChanged(0, operator, symbol, after, reason=reason)
+        return ConfigChanged(0, operator, risk=after, reason=reason)
 
     async def _is_traded(self, symbol: str) -> bool:
         return bool(
             await self._pool.fetchval("select exists (select from symbol_modes where symbol = $1)", symbol)
         )
+
+
+def subject_of(symbol: str | None) -> str:
+    """Return under which name settings are proposed: a symbol, or the risk config."""
+    return symbol or "risk_config"
+
+
+async def agree(connection: asyncpg.Connection, subject: str, names: Iterable[str]) -> None:
+    """Note that two people agreed on these settings as they are now."""
+    await connection.execute(
+        "delete from access.agreed_settings where subject = $1 and name = any($2)", subject, list(names)
+    )
 
 
 def checked(now: RoutingConfig | RiskConfig, changes: Mapping[str, Any]) -> RoutingConfig | RiskConfig:

@@ -10,7 +10,7 @@ from live.identity.errors import Conflict, NotThere
 from live.identity.moments import moment
 from live.identity.names import email_address
 from live.identity.principal import Role
-from live.operators import audit
+from live.operators import audit, requests
 from risk.errors import InvalidInput
 
 _OPERATORS = """select o.account_id, a.email, o.role, o.added_by, o.added_at, o.changed_by, o.changed_at
@@ -78,12 +78,17 @@ class Staff:
                 "select exists (select from access.operators where role = $1)", Role.SUPER_ADMIN
             ):
                 raise Conflict("super-admin-there", "there is a super admin, who adds the others")
-            await self.change(connection, account, Role.SUPER_ADMIN, by)
+            await self.change(connection, account, Role.SUPER_ADMIN, by, "the first super admin")
         self._told()
         return account
 
-    async def change_alone(self, account: str, role: Role | None, by: str) -> None:
-        """Give an account a role, or none, by the only super admin. Raises Conflict if there is another."""
+    async def change_alone(
+        self, account: str, role: Role | None, by: str, reason: str, key: str, request: bytes
+    ) -> None:
+        """Give an account a role, or none, by the only super admin, once for each ``key``.
+
+        Raises Conflict if there is another super admin, and KeyReused.
+        """
         async with self._pool.acquire() as connection, connection.transaction():
             await _alone(connection)
             admins = await connection.fetch(
@@ -91,10 +96,14 @@ class Staff:
             )
             if [row["account_id"] for row in admins] != [by]:
                 raise Conflict("four-eyes", "there are several super admins: another one must approve that")
-            await self.change(connection, account, role, by)
+            if not await requests.keep(connection, key, request, self._clock()):
+                return
+            await self.change(connection, account, role, by, reason)
         self._told()
 
-    async def change(self, connection: asyncpg.Connection, account: str, role: Role | None, by: str) -> None:
+    async def change(
+        self, connection: asyncpg.Connection, account: str, role: Role | None, by: str, reason: str
+    ) -> None:
         """Give an account a role, or none, within a transaction, of which it must be the last statement.
 
         Raises NotThere for an unknown account, and Conflict where no super admin would be left.
@@ -119,7 +128,7 @@ class Staff:
         action = (
             "OPERATOR_ADDED" if before is None else "OPERATOR_REMOVED" if role is None else "OPERATOR_CHANGED"
         )
-        await audit.append(connection, by, action, account, f"{before} to {role}", self._clock())
+        await audit.append(connection, by, action, account, f"{before} to {role}: {reason}", self._clock())
 
     def changed(self) -> None:
         """Tell that a change was committed."""

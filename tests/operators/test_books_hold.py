@@ -22,7 +22,7 @@ def test_ledger_check_and_audit_verify_hold_after_everything(database: str) -> N
     async def body(s: Staffed) -> None:
         await s.ann.order(size="0.001")
         sent, refused = await in_review(s, s.ann, "OPERATIONS"), await in_review(s, s.ann, "OPERATIONS")
-        await done(s.otto.ask("POST", f"/operator/withdrawals/{sent}/approve"))
+        await done(s.otto.ask("POST", f"/operator/withdrawals/{sent}/approve", {"reason": "r"}))
         await done(s.otto.ask("POST", f"/operator/withdrawals/{refused}/refuse", {"reason": "r"}))
         chain = SimulatedChain(arbitrum=D(500_000))
         for _ in range(2):
@@ -34,7 +34,7 @@ def test_ledger_check_and_audit_verify_hold_after_everything(database: str) -> N
         await done(s.rita.ask("POST", f"/operator/proposals/{number}/approve", {"reason": "yes"}))
         changes = {"symbol": "BTC", "changes": {"normal_threshold": "11000"}, "reason": "r"}
         await done(s.rita.ask("POST", "/operator/routing-config", changes))
-        await done(s.rita.ask("PUT", "/operator/routing-mode/BTC", {"mode": "HL_MODE"}))
+        await done(s.rita.ask("PUT", "/operator/routing-mode/BTC", {"mode": "HL_MODE", "reason": "r"}))
         await done(s.otto.ask("POST", "/operator/service-level", {"level": 2, "reason": "r"}))
         await done(
             s.sam.ask(

@@ -98,20 +98,40 @@ def test_thresholds_of_the_modes_must_not_cross() -> None:
 )
 def test_nothing_and_ten_times_either_way_are_anomalies(last: str, new: str, anomaly: bool) -> None:
     before, after = replace(ROUTING, normal_threshold=D(last)), replace(ROUTING, normal_threshold=D(new))
-    assert anomalies(before, after) == (("normal_threshold",) if anomaly else ())
+    assert anomalies(before, after, before) == (("normal_threshold",) if anomaly else ())
 
 
 def test_of_the_risk_config_switches_and_tables_always_need_a_second_person() -> None:
     after = replace(RISK, hedging_enabled=False, hedge_tiers=(HedgeTier(D(100_000), D("0.6")),))
-    assert anomalies(RISK, after) == ("hedging_enabled", "hedge_tiers")
+    assert anomalies(RISK, after, RISK) == ("hedging_enabled", "hedge_tiers")
     switched = replace(ROUTING, routing_mode=RoutingMode.BETTING_MODE, auto_switch_enabled=True)
-    assert anomalies(ROUTING, switched) == ()
+    assert anomalies(ROUTING, switched, ROUTING) == ()
+
+
+@pytest.mark.parametrize(
+    ("agreed", "new", "anomaly"),
+    [
+        ("10000", "99999", False),
+        ("10000", "100000", True),
+        ("500000", "50000", True),
+        ("60000", "59000", False),
+    ],
+)
+def test_small_steps_go_no_further_than_one(agreed: str, new: str, anomaly: bool) -> None:
+    before, after, base = (replace(ROUTING, normal_threshold=D(value)) for value in ("60000", new, agreed))
+    assert anomalies(before, after, base) == (("normal_threshold",) if anomaly else ())
+
+
+def test_what_did_not_change_is_no_anomaly_however_far_it_is_from_what_was_agreed() -> None:
+    before = replace(ROUTING, normal_threshold=D(90_000), betting_threshold=D(1))
+    after = replace(before, normal_threshold=D(90_001))
+    assert anomalies(before, after, ROUTING) == ()
 
 
 @given(st.decimals(0, 10**7, places=6), st.decimals(0, 10**7, places=6))
 def test_an_anomaly_is_one_in_both_directions(last: Decimal, new: Decimal) -> None:
     before, after = replace(ROUTING, normal_threshold=last), replace(ROUTING, normal_threshold=new)
-    assert anomalies(before, after) == anomalies(after, before)
+    assert anomalies(before, after, before) == anomalies(after, before, after)
 
 
 def test_changes_are_read_with_every_digit() -> None:

@@ -18,23 +18,29 @@ def test_kill_switches_and_their_rollback(database: str) -> None:
         async def switch(level: int, by: Trader = s.otto, key: str | None = None) -> Any:
             return await by.ask("POST", "/operator/service-level", {"level": level, "reason": "drill"}, key)
 
-        async def roll_back(key: str | None = None) -> Any:
-            return await s.rita.ask("POST", "/operator/service-level/rollback", {"reason": "over"}, key)
+        async def roll_back(switch: Any, key: str | None = None) -> Any:
+            body = {"switch": switch, "reason": "over"}
+            return await s.rita.ask("POST", "/operator/service-level/rollback", body, key)
 
-        assert (await roll_back()).json()["code"] == "never-switched"
-        await done(switch(2))
+        assert (await roll_back(1)).json()["code"] == "never-switched"
+        to_two = (await done(switch(2)))["seq"]
         opening = {"symbol": "BTC", "side": "BUY", "size": "0.001", "leverage": 10}
         refused = await s.ann.ask("POST", "/orders", opening)
         assert refused.status_code == 409, refused.text
-        first = await done(roll_back("k"))
-        assert await done(roll_back("k")) == first  # a retry does not switch once more
+        first = await done(roll_back(to_two, "k"))
+        assert await done(roll_back(to_two, "k")) == first  # a retry does not switch once more
+        again = await roll_back(to_two)  # nor does whoever presses it once more
+        assert (again.status_code, again.json()["code"]) == (409, "not-the-last-switch")
+        assert f"the last one is {first['seq']}, to level 0" in again.json()["detail"]
         assert s.api.process.machine.book.service_level == 0
         await s.ann.order(size="0.001")
         await done(switch(1))
-        await done(switch(3, s.rita))
-        await done(roll_back())
+        to_three = (await done(switch(3, s.rita)))["seq"]
+        await done(roll_back(to_three))
         assert s.api.process.machine.book.service_level == 1
         await done(switch(0))
+        for wrong in (-1, "1", None, 1.5):
+            assert (await roll_back(wrong)).status_code == 422
         for level in (-1, 4, "1", 1.5, None):
             assert (await switch(level)).status_code == 422  # type: ignore[arg-type]
         listed = await s.ada.get("/operator/service-levels")
@@ -47,24 +53,35 @@ def test_kill_switches_and_their_rollback(database: str) -> None:
             (0, 2),
         ]
         acts = await s.all(
-            "select actor, detail from audit_log where action = 'SERVICE_LEVEL_SET' order by id limit 1"
+            "select actor, detail from audit_log where action = 'SERVICE_LEVEL_SET' order by id limit 2"
         )
-        assert acts == [(s.otto.user, "0 to 2: drill")]
+        assert acts == [
+            (s.otto.user, "0 to 2: drill"),
+            (s.rita.user, f"2 to 0: undoes switch {to_two}: over"),
+        ]
+        assert (listed["items"][-1]["seq"], listed["items"][-1]["level"]) == (to_two, 2)
 
     staffed(database, body)
 
 
 def test_modes_are_pinned_and_released_halts_lifted(database: str) -> None:
     async def body(s: Staffed) -> None:
-        await done(s.rita.ask("PUT", "/operator/routing-mode/BTC", {"mode": "HL_MODE"}))
+        async def pin(mode: str | None, symbol: str = "BTC") -> Any:
+            body = {"mode": mode, "reason": "a drill"}
+            return await s.rita.ask("PUT", f"/operator/routing-mode/{symbol}", body)
+
+        async def lift(symbol: str) -> Any:
+            return await s.rita.ask("POST", f"/operator/halts/{symbol}/lift", {"reason": "it is well"})
+
+        await done(pin("HL_MODE"))
         house = await s.ada.get("/operator/house")
         (btc,) = [each for each in house["symbols"] if each["symbol"] == "BTC"]
         assert (btc["mode"], btc["pinned"], D(btc["net_exposure"])) == ("HL_MODE", True, 0)
-        await done(s.rita.ask("PUT", "/operator/routing-mode/BTC", {"mode": None}))
-        assert (await s.rita.ask("PUT", "/operator/routing-mode/XYZ", {"mode": None})).status_code == 422
-        assert (await s.rita.ask("PUT", "/operator/routing-mode/BTC", {"mode": "OFF"})).status_code == 422
-        await done(s.rita.ask("POST", "/operator/halts/BTC/lift"))
-        assert (await s.rita.ask("POST", "/operator/halts/XYZ/lift")).status_code == 422
+        await done(pin(None))
+        assert (await pin(None, "XYZ")).status_code == 422
+        assert (await pin("OFF")).status_code == 422
+        await done(lift("BTC"))
+        assert (await lift("XYZ")).status_code == 422
         changes = (await s.ada.get("/operator/mode-changes", symbol="BTC"))["items"]
         assert [(each["to_mode"], each["pinned"], each["operator"]) for each in changes] == [
             ("HL_MODE", False, s.rita.user),
@@ -99,8 +116,7 @@ async def in_review(s: Staffed, by: Trader, *roles: str) -> str:
 
 
 async def _review(by: Trader, name: str, what: str = "approve", key: str | None = None) -> Any:
-    body = {"reason": "a mule"} if what == "refuse" else None
-    return await by.ask("POST", f"/operator/withdrawals/{name}/{what}", body, key)
+    return await by.ask("POST", f"/operator/withdrawals/{name}/{what}", {"reason": "a mule"}, key)
 
 
 def test_a_large_withdrawal_needs_two_people_of_two_roles(database: str) -> None:
@@ -191,10 +207,12 @@ def test_the_blacklist_is_kept_with_its_reasons(database: str) -> None:
 def test_kyc_is_set_and_told(database: str) -> None:
     async def body(s: Staffed) -> None:
         path = f"/operator/users/{s.ann.user}/kyc"
-        await done(s.otto.ask("POST", path, {"kyc_status": "APPROVED"}))
+        await done(s.otto.ask("POST", path, {"kyc_status": "APPROVED", "reason": "seen"}))
         assert (await s.ada.get(f"/operator/users/{s.ann.user}"))["kyc_status"] == "APPROVED"
-        assert (await s.otto.ask("POST", path, {"kyc_status": "FINE"})).status_code == 422
-        unknown = await s.otto.ask("POST", "/operator/users/nobody/kyc", {"kyc_status": "NONE"})
+        assert (await s.otto.ask("POST", path, {"kyc_status": "FINE", "reason": "r"})).status_code == 422
+        unknown = await s.otto.ask(
+            "POST", "/operator/users/nobody/kyc", {"kyc_status": "NONE", "reason": "r"}
+        )
         assert unknown.status_code == 422
 
     staffed(database, body)
@@ -244,7 +262,9 @@ def test_users_and_orders_are_found_with_where_they_went(database: str) -> None:
 def test_the_audit_log_shows_acts_by_subject_without_the_digests(database: str) -> None:
     async def body(s: Staffed) -> None:
         await s.ann.order(size="0.001")
-        await done(s.otto.ask("POST", f"/operator/users/{s.ann.user}/kyc", {"kyc_status": "PENDING"}))
+        await done(
+            s.otto.ask("POST", f"/operator/users/{s.ann.user}/kyc", {"kyc_status": "PENDING", "reason": "r"})
+        )
         acts = (await s.rita.get("/operator/audit-log"))["items"]
         assert acts[0]["action"] == "KYC_CHANGED"
         assert "ROUTING_DECIDED" not in {each["action"] for each in acts}

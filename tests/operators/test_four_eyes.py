@@ -35,8 +35,9 @@ def test_a_change_without_an_anomaly_is_done_at_once(database: str) -> None:
         assert await done(again) == first
         sql = "select symbol, normal_threshold, updated_by from routing_config order by symbol"
         assert await s.all(sql) == [("*", D(10_000), "books"), ("BTC", D("99999.5"), s.rita.user)]
-        acts = await s.all("select actor, action, subject from audit_log where actor = $1", s.rita.user)
-        assert acts == [(s.rita.user, "ROUTING_CONFIG_CHANGED", "BTC")]
+        acts = await s.all("select action, subject, detail from audit_log where actor = $1", s.rita.user)
+        told = "normal_threshold 10000 to 99999.5: because"
+        assert acts == [("ROUTING_CONFIG_CHANGED", "BTC", told)]
         assert s.api.process.machine.book.settings.routing_of("BTC").normal_threshold == D("99999.5")
 
     staffed(database, body)
@@ -61,12 +62,65 @@ def test_an_anomalous_threshold_waits_for_a_second_person(database: str) -> None
                 assert proposal["body"] == {
                     "changes": {"normal_threshold": value},
                     "before": {"normal_threshold": "10000"},
+                    "agreed": {},
                     "anomalies": ["normal_threshold"],
                 }
                 await done(_decides(s.rolf, proposal["id"]))
                 assert threshold(symbol) == D(value)
         rows = dict(await s.all("select symbol, updated_by from routing_config"))
         assert set(rows.values()) == {s.rita.user}
+
+    staffed(database, body)
+
+
+def test_many_small_steps_go_no_further_than_one(database: str) -> None:
+    async def body(s: Staffed) -> None:
+        async def step(symbol: str, value: str) -> Any:
+            return await s.rita.ask(
+                "POST", "/operator/routing-config", routing(symbol, normal_threshold=value)
+            )
+
+        await done(step("BTC", "40000"))
+        await done(step("BTC", "90000"))
+        asked = (await done(step("BTC", "160000"), 202))["proposal"]  # less than twice the last value
+        assert asked["body"]["before"] == {"normal_threshold": "90000"}
+        assert asked["body"]["agreed"] == {"normal_threshold": "10000"}
+        assert (await done(step("BTC", "1000"), 202))["status"] == "PROPOSED"
+        await done(step("BTC", "20000"))  # what the first proposal was made of is another now
+        assert (await done(_decides(s.rolf, asked["id"])))["status"] == "FAILED"
+        asked = (await done(step("BTC", "160000"), 202))["proposal"]
+        assert (await done(_decides(s.rolf, asked["id"])))["status"] == "EXECUTED"
+        await done(step("BTC", "900000"))  # two agreed on 160 000: from there it goes on
+        await done(step("BTC", "1600000"), 202)
+        # nor by way of the default row, which counts where a symbol has none of its own
+        await done(step("*", "90000"))
+        await done(step("ETH", "100000"), 202)
+        await done(step("ETH", "80000"))
+        await done(step("*", "10000"))
+        await done(step("ETH", "100000"), 202)
+        await done(step("COIN", "90000"))
+
+    staffed(database, body)
+
+
+def test_small_steps_of_the_risk_config_are_counted_too(database: str) -> None:
+    async def body(s: Staffed) -> None:
+        async def step(value: str) -> Any:
+            changes = {"changes": {"taker_fee_rate": value}, "reason": "r"}
+            return await s.rita.ask("POST", "/operator/risk-config", changes)
+
+        await done(step("0.0001"))
+        asked = (await done(step("0.00005"), 202))["proposal"]
+        assert asked["body"]["agreed"] == {"taker_fee_rate": "0.0005"}
+        await done(_decides(s.rolf, asked["id"]))
+        await done(step("0.00001"))
+        await done(step("0.000005"), 202)
+        acts = await s.all("select detail from audit_log where action = 'RISK_CONFIG_CHANGED' order by id")
+        assert acts == [
+            ("taker_fee_rate 0.0005 to 0.0001: r",),
+            (f"taker_fee_rate 0.0001 to 0.00005: r (proposal {asked['id']}, approved by {s.rolf.user})",),
+            ("taker_fee_rate 0.00005 to 0.00001: r",),
+        ]
 
     staffed(database, body)
 
@@ -242,7 +296,9 @@ def test_nobody_corrects_the_own_balance_or_kyc(database: str) -> None:
             s.otto, f"/operator/users/{s.rita.user}/adjustments", {"amount": "1", "reason": "r"}
         )
         assert (await _decides(s.rita, number)).json()["code"] == "four-eyes"
-        kyc = await s.otto.ask("POST", f"/operator/users/{s.otto.user}/kyc", {"kyc_status": "APPROVED"})
+        kyc = await s.otto.ask(
+            "POST", f"/operator/users/{s.otto.user}/kyc", {"kyc_status": "APPROVED", "reason": "r"}
+        )
         assert kyc.status_code == 403
 
     staffed(database, body)

@@ -40,9 +40,9 @@ def test_the_only_super_admin_decides_alone(database: str) -> None:
             "select action, subject, detail from audit_log where actor = $1 order by id", s.sam.user
         )
         assert acts == [
-            ("OPERATOR_ADDED", s.ann.user, "None to ANALYST"),
-            ("OPERATOR_CHANGED", s.ann.user, "ANALYST to OPERATIONS"),
-            ("OPERATOR_REMOVED", s.ann.user, "OPERATIONS to None"),
+            ("OPERATOR_ADDED", s.ann.user, "None to ANALYST: because"),
+            ("OPERATOR_CHANGED", s.ann.user, "ANALYST to OPERATIONS: because"),
+            ("OPERATOR_REMOVED", s.ann.user, "OPERATIONS to None: because"),
         ]
         by_email = {"email": f"{s.ann.user}@example.org", "role": "ANALYST", "reason": "r"}
         await done(s.sam.ask("POST", "/operator/operators", by_email))
@@ -147,7 +147,7 @@ def test_the_first_one_is_made_on_the_command_line_and_only_that(
     assert run(["operators", "list"]) == 0
     assert "a0@example.org" in capsys.readouterr().out
     with pytest.raises(Conflict):
-        _on(database, lambda staff: staff.change_alone(account, None, account))
+        _on(database, lambda staff: staff.change_alone(account, None, account, "r", "k", bytes(32)))
     with psycopg.connect(database) as connection:
-        acts = connection.execute("select action, subject from audit_log").fetchall()
-    assert acts == [("OPERATOR_ADDED", account)]
+        acts = connection.execute("select action, subject, detail from audit_log").fetchall()
+    assert acts == [("OPERATOR_ADDED", account, "None to SUPER_ADMIN: the first super admin")]

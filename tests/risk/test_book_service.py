@@ -54,6 +54,15 @@ def test_level_1_sends_every_open_to_hyperliquid_with_a_reason_of_its_own(desk):
     assert (routed.route, routed.reason) == (Source.INTERNAL, RouteReason.WITHIN_THRESHOLD)
 
 
+def test_a_switch_from_a_level_that_is_not_in_force_changes_nothing(desk):
+    set_level(desk, 2)
+    with pytest.raises(InvalidInput, match="before was 3; level 2 is in force"):
+        desk.handle(ServiceLevelSet(desk.ts, 0, "op", "a drill", before=3))
+    assert desk.book.service_level == 2
+    desk.handle(ServiceLevelSet(desk.ts, 0, "op", "a drill", before=2))
+    assert desk.book.service_level == 0
+
+
 def test_level_1_leaves_internal_positions_to_close_where_they_are(desk):
     desk.order("ann", "BTC", 1, "0.01", leverage=10)
     set_level(desk, 1)

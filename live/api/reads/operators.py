@@ -112,6 +112,7 @@ class ServiceSwitch(BaseModel):
     previous: int = Field(examples=[0])
     operator: str
     reason: str
+    seq: int = Field(description="Names it for a rollback.", examples=[1207])
     created_at: MomentText
 
 
@@ -236,6 +237,7 @@ SERVICE_SWITCHES = Overview(
         Column("previous", "previous", PLAIN),
         Column("operator", "operator_id", PLAIN),
         Column("reason", "reason", PLAIN),
+        Column("seq", "seq", PLAIN),
         Column("created_at", "created_at", MOMENT),
     ),
 )

@@ -14,6 +14,7 @@ from live.api.operator_forms import (
     Done,
     ModeBody,
     ReasonBody,
+    RollbackBody,
     RoutingChangesBody,
     Row,
     ServiceBody,
@@ -51,7 +52,9 @@ async def get_routing(using: Using, _: Seer, symbol: Annotated[Row, Path()]) -> 
     "/routing-config", response_model=Done, responses=_PROPOSED | documented(409, 504), summary="Change a row"
 )
 async def change_routing(using: Using, by: Router, key: IdempotencyKey, body: RoutingChangesBody) -> Response:
-    """Change a routing row. A threshold that becomes 0, ten times or a tenth of the last, needs a second person."""
+    """Change a routing row. One that becomes 0, or ten times or a tenth of what it was or two people last agreed on,
+    needs a second person.
+    """
     name = command_key(by.user, key)
     return told(await using.office.desk.change_settings(by, body.symbol, body.changes, body.reason, name))
 
@@ -62,7 +65,7 @@ async def set_mode(
 ) -> Response:
     """Pin a symbol's mode, or release the pin."""
     mode = None if body.mode is None else RoutingMode(body.mode)
-    return told(await using.office.desk.set_mode(by, symbol, mode, command_key(by.user, key)))
+    return told(await using.office.desk.set_mode(by, symbol, mode, body.reason, command_key(by.user, key)))
 
 
 @router.get("/risk-config", summary="Which risk settings are in force?")
@@ -75,8 +78,8 @@ async def get_risk(using: Using, _: Seer) -> SettingsItem:
     "/risk-config", response_model=Done, responses=_PROPOSED | documented(409, 504), summary="Change settings"
 )
 async def change_risk(using: Using, by: RiskSetter, key: IdempotencyKey, body: ChangesBody) -> Response:
-    """Change risk settings. A number that becomes 0, ten times or a tenth of the last, and all that is no number,
-    needs a second person.
+    """Change risk settings. A number that becomes 0, or ten times or a tenth of what it was or two people last
+    agreed on, and all that is no number, needs a second person.
     """
     name = command_key(by.user, key)
     return told(await using.office.desk.change_settings(by, None, body.changes, body.reason, name))
@@ -90,15 +93,18 @@ async def set_service_level(using: Using, by: Switcher, key: IdempotencyKey, bod
 
 
 @router.post("/service-level/rollback", response_model=Done, responses=documented(409, 504))
-async def roll_service_back(using: Using, by: Switcher, key: IdempotencyKey, body: ReasonBody) -> Response:
-    """Go back to the level before the last switch."""
-    return told(await using.office.desk.roll_service_back(by, body.reason, command_key(by.user, key)))
+async def roll_service_back(using: Using, by: Switcher, key: IdempotencyKey, body: RollbackBody) -> Response:
+    """Undo the last switch of the service level, which ``switch`` must name; it goes back to the level before."""
+    name = command_key(by.user, key)
+    return told(await using.office.desk.roll_service_back(by, body.switch, body.reason, name))
 
 
 @router.post("/halts/{symbol}/lift", response_model=Done, responses=documented(409, 504))
-async def lift_halt(using: Using, by: Lifter, key: IdempotencyKey, symbol: SymbolName) -> Response:
+async def lift_halt(
+    using: Using, by: Lifter, key: IdempotencyKey, symbol: SymbolName, body: ReasonBody
+) -> Response:
     """Let opening orders of a symbol go to Hyperliquid again after a deviation had stopped them."""
-    return told(await using.office.desk.lift_halt(by, symbol, command_key(by.user, key)))
+    return told(await using.office.desk.lift_halt(by, symbol, body.reason, command_key(by.user, key)))
 
 
 @router.post("/books/release", status_code=202, response_model=Done, responses=documented(409))

@@ -60,11 +60,11 @@ async def get_withdrawal(using: Using, _: Seer, withdrawal_id: WithdrawalName) -
     responses=documented(404, 409, 504),
 )
 async def approve_withdrawal(
-    using: Using, by: Reviewer, key: IdempotencyKey, withdrawal_id: WithdrawalName
+    using: Using, by: Reviewer, key: IdempotencyKey, withdrawal_id: WithdrawalName, body: ReasonBody
 ) -> Response:
     """Approve another's withdrawal in one's own role; a large one needs risk and operations, two people."""
     name = command_key(by.user, key)
-    check_done(await using.office.desk.approve_withdrawal(by, withdrawal_id, name))
+    check_done(await using.office.desk.approve_withdrawal(by, withdrawal_id, body.reason, name))
     return await _withdrawal(using, withdrawal_id)
 
 
@@ -122,7 +122,7 @@ async def set_kyc(
 ) -> Response:
     """Set a user's KYC status."""
     name = command_key(by.user, key)
-    return told(await using.office.desk.set_kyc(by, user, body.kyc_status, name))
+    return told(await using.office.desk.set_kyc(by, user, body.kyc_status, body.reason, name))
 
 
 async def _withdrawal(using: Services, withdrawal_id: str) -> Response:
