@@ -1,9 +1,30 @@
-"""How bytes become requests: the server's own way, with a bound on what comes before a body, and answers sent whole."""
+"""How bytes become requests: the server's own way, with bounds on what comes and how slowly, and answers sent whole.
+
+A request that never becomes one, or stays half of one, is refused here with a problem document, and its connection
+closed. Time counts while we wait for its client alone: not while it waits for us.
+"""
 
 import asyncio
+import secrets
 from typing import Any, Literal
 
+import structlog
+
+from live.api.middleware.security_headers import headers_for
+from live.api.problems import Problem, problem_response
+
 LARGEST_HEAD = 65_536
+HEAD_S = 10.0  # from a connection's beginning, or a head's, to the end of the head
+BODY_S = 30.0  # from there to the end of the body
+STOPPING_S = 5.0  # the same once the server stops, which waits for requests a little longer
+REFUSED = "refused"  # in a request's scope: the problem that was told here already
+
+_log = structlog.get_logger("live.api.access")
+_SLOW_HEAD = Problem(408, "too-slow", f"the head of the request did not come within {HEAD_S:g} s")
+_SLOW_BODY = Problem(408, "too-slow", f"the body did not come within {BODY_S:g} s")
+_STOPPING = Problem(
+    503, "stopping", "the server stops, and the request was not complete", headers={"Retry-After": "1"}
+)
 
 
 class Joined:
@@ -40,24 +61,37 @@ class Joined:
 
 
 def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
-    """Return the protocol that cuts off a request whose head does not end; where httptools is missing, h11 does."""
+    """Return the protocol that bounds requests; where httptools is missing, h11 serves them without."""
     try:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+        from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
     except ImportError:  # Windows
         return "auto"
 
-    class BoundedHead(HttpToolsProtocol):
-        """Count what came of a head: the parser keeps all of it, however long it is."""
+    class Bounded(HttpToolsProtocol):
+        """Count what came of a head, which the parser keeps however long it is, and wait for the rest so long.
+
+        A request that comes in one piece, as nearly all do, sets no timer.
+        """
 
         _in_head = False
+        _in_body = False
         _came = 0
+        _timer: asyncio.TimerHandle | None = None
+        _stopping = False
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             """Begin, with answers sent whole."""
             super().connection_made(Joined(transport))  # type: ignore[arg-type]
+            self._wait(HEAD_S)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            """End."""
+            self._wait_no_more()
+            super().connection_lost(exc)
 
         def handle_websocket_upgrade(self) -> None:
             """Hand the connection itself over."""
+            self._wait_no_more()
             self.transport.flush()  # type: ignore[attr-defined]
             self.transport = self.transport.whole  # type: ignore[attr-defined]
             super().handle_websocket_upgrade()
@@ -69,15 +103,103 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
 
         def on_headers_complete(self) -> None:
             """Count no more: bodies have a bound of their own."""
-            self._in_head = False
+            self._in_head, self._in_body = False, True
+            self._wait_no_more()
             super().on_headers_complete()
 
+        def on_message_complete(self) -> None:
+            """Wait for nothing more."""
+            self._in_body = False
+            self._wait_no_more()
+            super().on_message_complete()
+
         def data_received(self, data: bytes) -> None:
-            """Read on, unless it was too much."""
+            """Read on, unless it was too much; wait for what is missing."""
             super().data_received(data)
             if self._in_head:
                 self._came += len(data)
                 if self._came > LARGEST_HEAD and not self.transport.is_closing():
                     self.send_400_response("the head of the request is too large")
+            if self._timer is None and (
+                self._in_head or self._in_body or self.cycle is None or self.cycle.response_complete
+            ):
+                self._wait(BODY_S if self._in_body else HEAD_S)
 
-    return BoundedHead
+        def send_400_response(self, msg: str) -> None:
+            """Refuse what is no request."""
+            self._refuse(Problem(400, "malformed", msg))
+
+        def shutdown(self) -> None:
+            """Have the request that is half here refused in time."""
+            super().shutdown()
+            if self._in_body:
+                self._stopping = True
+                self._wait(STOPPING_S)
+
+        # -- what is missing
+
+        def _wait(self, seconds: float) -> None:
+            self._wait_no_more()
+            self._timer = self.loop.call_later(seconds, self._waited, seconds)
+
+        def _wait_no_more(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _waited(self, seconds: float) -> None:
+            self._timer = None
+            if self.transport.is_closing():
+                return
+            if self._is_waited_for():
+                self._wait(seconds)
+            elif self._in_body:
+                self._refuse(_STOPPING if self._stopping else _SLOW_BODY)
+            elif self._in_head:
+                self._refuse(_SLOW_HEAD)
+            else:  # nothing came that could be answered
+                self.transport.close()
+
+        def _is_waited_for(self) -> bool:
+            """Tell whether the client waits for us: to read on, to let it send, or to answer what came before."""
+            cycle = self.cycle
+            answering = cycle is not None and not cycle.response_complete
+            return self.flow.read_paused or (
+                answering and (not self._in_body or cycle.waiting_for_100_continue or bool(self.pipeline))
+            )
+
+        # -- refusals
+
+        def _refuse(self, problem: Problem) -> None:
+            """Tell the problem and close, unless an answer is on its way: then close after it."""
+            cycle = self.cycle
+            if cycle is not None and not cycle.response_complete:
+                if not self._in_body:  # what came before is answered first, and what follows it not at all
+                    cycle.keep_alive = False
+                    self.flow.pause_reading()
+                    return
+                cycle.scope[REFUSED] = problem  # type: ignore[literal-required]
+                cycle.disconnected = True
+                cycle.message_event.set()
+            if not (self._in_body and (self.pipeline or cycle.response_started)):
+                self._tell(problem)
+            self.transport.close()
+
+        def _tell(self, problem: Problem) -> None:
+            known: Any = self.scope if self._in_body else {}
+            request_id = known.get("request_id") or secrets.token_hex(10)
+            self.transport.write(self._written(problem, request_id))
+            address = self.client[0] if self.client else ""
+            _log.info(
+                "refused", request_id=request_id, status=problem.status, code=problem.code, address=address
+            )
+
+        def _written(self, problem: Problem, request_id: str) -> bytes:
+            response = problem_response(problem, request_id)
+            headers = [*self.server_state.default_headers, *response.raw_headers]
+            headers += [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
+            lines = [name + b": " + value for name, value in headers_for(self.scheme or "http", headers)]
+            head = STATUS_LINE[problem.status] + b"\r\n".join([*lines, b"", b""])
+            return head + bytes(response.body)
+
+    return Bounded

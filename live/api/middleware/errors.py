@@ -1,12 +1,16 @@
 """Every error a request ends with becomes a problem document; one that nobody foresaw is logged and told as 500."""
 
+import asyncio
+
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from live.api.http_protocol import REFUSED
 from live.api.named_fields import name_field
-from live.api.problems import problem_of, problem_response
+from live.api.problems import Problem, problem_of, problem_response
 
 _log = structlog.get_logger("live.api")
+_STOPPED = "the server stopped before this was answered"
 
 
 class Errors:
@@ -26,11 +30,22 @@ class Errors:
 
         try:
             await self._app(scope, receive, send_and_note)
+        except asyncio.CancelledError:  # the server stops, and waits no longer
+            if not began and scope["type"] == "http":
+                await problem_response(_stopped(scope["method"]), scope["request_id"])(scope, receive, send)
+            raise
         except Exception as error:
-            problem = problem_of(error)
+            problem = scope.get(REFUSED) or problem_of(error)
             name_field(problem, scope)
             if problem.status == 500 and problem is not error:
                 _log.exception("unexpected", request_id=scope["request_id"], kind=type(error).__name__)
             if began:  # half an answer cannot be mended: the server cuts the connection
                 raise
             await problem_response(problem, scope["request_id"])(scope, receive, send)
+
+
+def _stopped(method: str) -> Problem:
+    """Return what to tell of a request that was broken off: one that changes something may have done so."""
+    if method in ("GET", "HEAD", "OPTIONS"):
+        return Problem(503, "stopping", _STOPPED, headers={"Retry-After": "1"})
+    return Problem(504, "outcome-unknown", f"{_STOPPED}; ask again with the same key")

@@ -1,6 +1,10 @@
 """Headers that keep browsers from making anything else of an answer than what it is."""
 
+from collections.abc import Iterable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_Header = tuple[bytes, bytes]
 
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _ALWAYS = (
@@ -15,8 +19,18 @@ _UNLESS_SET = (
 )
 
 
+def headers_for(scheme: str, given: Iterable[_Header]) -> list[_Header]:
+    """Return an answer's headers with these added, unless it has its own Content-Security-Policy or Cache-Control."""
+    headers = [*given, *_ALWAYS]
+    names = {name for name, _ in headers}
+    headers += [header for header in _UNLESS_SET if header[0] not in names]
+    if scheme == "https":
+        headers.append(_HSTS)
+    return headers
+
+
 class SecurityHeaders:
-    """Add them; a route may set its own Content-Security-Policy and Cache-Control."""
+    """Add them to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -29,12 +43,7 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), *_ALWAYS]
-                names = {name for name, _ in headers}
-                headers += [header for header in _UNLESS_SET if header[0] not in names]
-                if scope["scheme"] == "https":
-                    headers.append(_HSTS)
-                message["headers"] = headers
+                message["headers"] = headers_for(scope["scheme"], message.get("headers", ()))
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

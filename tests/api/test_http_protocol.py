@@ -1,0 +1,242 @@
+"""Clients that dawdle, leave, or speak no HTTP: each is refused with a problem document, and none holds us up."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.requests import Request
+
+from live.api import problems
+from live.api.middleware.errors import Errors
+from live.api.middleware.request_id import RequestId
+from live.cli_serve import serve_app
+
+LIMITS = {"HEAD_S": 0.5, "BODY_S": 1.0, "STOPPING_S": 0.4}
+POST = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n"
+GET = b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
+EXPECTING = b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in LIMITS.items():
+        monkeypatch.setattr(f"live.api.http_protocol.{name}", seconds)
+
+
+@dataclass
+class Site:
+    """A small application behind the protocol; ``/slow`` answers once ``go_on`` is set."""
+
+    port: int
+    stop: asyncio.Event
+    serving: "asyncio.Task[None]"
+    go_on: asyncio.Event
+    ended: list[int] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def site() -> AsyncIterator[Site]:
+    app = FastAPI()
+    problems.install(app)
+    app.add_middleware(Errors)
+    app.add_middleware(RequestId)
+    go_on = asyncio.Event()
+
+    @app.api_route("/echo", methods=["GET", "POST"])
+    async def echo(request: Request) -> int:
+        return len(await request.body())
+
+    @app.api_route("/slow", methods=["GET", "POST"])
+    async def slow(request: Request) -> int:
+        await go_on.wait()
+        return len(await request.body())
+
+    stop = asyncio.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(serve_app(app, listening, stop))
+    try:
+        yield Site(listening.getsockname()[1], stop, serving, go_on)
+    finally:
+        stop.set()
+        go_on.set()
+        async with asyncio.timeout(20):
+            await serving
+
+
+async def exchange(at: Site, *parts: bytes, pause_s: float = 0.0) -> bytes:
+    """Say these one after the other; return all that is said until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
+
+    async def say() -> None:
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(pause_s)
+
+    saying = asyncio.create_task(say())
+    heard = b""
+    try:
+        async with asyncio.timeout(15):
+            while more := await reader.read(1 << 16):
+                heard += more
+    except ConnectionError:
+        pass  # what was said after the end was answered so
+    finally:
+        saying.cancel()
+        writer.close()
+    return heard
+
+
+def told(answer: bytes) -> tuple[int, str]:
+    """Return the status and code of the only answer, a whole problem document on a connection that closes."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    problem: dict[str, Any] = json.loads(body)
+    assert headers["content-type"] == problems.MEDIA_TYPE
+    assert headers["connection"] == "close"
+    assert int(headers["content-length"]) == len(body)
+    assert headers["x-request-id"] == problem["instance"]
+    status = int(first.split()[1])
+    assert status == problem["status"]
+    return status, problem["code"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "code"),
+    [
+        ([b"GET /echo HT"], (408, "too-slow")),
+        ([b"GET /echo HTTP/1.1\r\nHost: x\r\n"], (408, "too-slow")),
+        ([POST + b"\r\n12345"], (408, "too-slow")),
+        ([POST + b"\r\n", b"12345"], (408, "too-slow")),
+        ([b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12"], (408, "too-slow")),
+        ([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"], (400, "malformed")),
+        ([b"GET /echo HTTP/1.1\r\nHost x\r\n\r\n"], (400, "malformed")),
+        ([b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"], (400, "malformed")),
+        ([POST + b"Content-Length: 11\r\n\r\n"], (400, "malformed")),
+    ],
+)
+def test_what_is_no_request_is_refused(parts: list[bytes], code: tuple[int, str]) -> None:
+    async def body() -> None:
+        async with site() as at:
+            assert told(await exchange(at, *parts, pause_s=0.1)) == code
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("said", [b"", b"\r\n", b"\r\n\r\n"])
+def test_who_says_nothing_is_closed(said: bytes) -> None:
+    async def body() -> None:
+        async with site() as at:
+            assert await exchange(at, said) == b""
+            reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
+            writer.write(GET)
+            assert (await reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200")
+            writer.write(b"\r\n")  # after a request too
+            async with asyncio.timeout(2):
+                assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(body())
+
+
+def test_a_drop_now_and_then_is_not_enough() -> None:
+    """The limit holds for the whole of a head, and of a body: not from one piece to the next."""
+
+    async def body() -> None:
+        async with site() as at:
+            for whole in (GET[:-2] + b"X-Slow: ", POST + b"X-Slow: 1\r\n\r\n"):
+                began = time.monotonic()
+                answer = await exchange(at, whole, *([b"x"] * 9 + [b""]) * 3, pause_s=0.1)
+                assert told(answer) == (408, "too-slow")
+                assert time.monotonic() - began < 2
+
+    asyncio.run(body())
+
+
+def test_in_time_and_slowly_is_in_time() -> None:
+    async def body() -> None:
+        async with site() as at:
+            last = POST[30:] + b"Connection: close\r\n\r\n12"
+            answer = await exchange(at, GET[:20], GET[20:], POST[:30], last, b"345678", b"90", pause_s=0.12)
+            assert answer.count(b"HTTP/1.1 200") == 2
+            assert answer.endswith(b"10")
+
+    asyncio.run(body())
+
+
+def test_our_own_time_does_not_count() -> None:
+    """While a request is answered slowly, what its client sent of the next one waits for us."""
+
+    async def body() -> None:
+        async with site() as at:
+            slow = GET.replace(b"/echo", b"/slow")
+            asking = asyncio.create_task(exchange(at, slow + GET[:10]))
+            waiting = asyncio.create_task(exchange(at, slow.replace(b"GET", b"POST")[:-2] + EXPECTING))
+            await asyncio.sleep(1.0)
+            assert not asking.done()
+            at.go_on.set()
+            answer = await asking
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert told(answer[answer.index(b"HTTP/1.1 408") :]) == (408, "too-slow")
+            answer = await waiting
+            assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 408")
+
+    asyncio.run(body())
+
+
+def test_nonsense_after_a_request_is_not_taken_for_its_answer() -> None:
+    async def body() -> None:
+        async with site() as at:
+            asking = asyncio.create_task(exchange(at, GET.replace(b"/echo", b"/slow"), b"no request\r\n\r\n"))
+            await asyncio.sleep(0.2)
+            assert not asking.done()
+            at.go_on.set()
+            answer = await asking
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert answer.count(b"HTTP/1.1") == 1
+
+    asyncio.run(body())
+
+
+def test_half_a_request_does_not_hold_up_the_end() -> None:
+    async def body() -> None:
+        async with site() as at:
+            halves = [
+                asyncio.create_task(exchange(at, part)) for part in (POST + b"\r\n12345", GET[:-2], b"")
+            ]
+            await asyncio.sleep(0.1)
+            at.stop.set()
+            began = time.monotonic()
+            body, head, nothing = await asyncio.gather(*halves)
+            assert told(body) == (503, "stopping")
+            assert head == nothing == b""
+            await at.serving
+            assert time.monotonic() - began < 3
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("request_line", "code"), [(b"GET", (503, "stopping")), (b"POST", (504, "outcome-unknown"))]
+)
+def test_what_does_not_end_before_the_server_is_told_so(
+    request_line: bytes, code: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("live.cli_serve._FINISH_S", 0.5)
+
+    async def body() -> None:
+        async with site() as at:
+            slow = GET.replace(b"/echo", b"/slow").replace(b"GET", request_line)
+            asking = asyncio.create_task(exchange(at, slow))
+            await asyncio.sleep(0.1)
+            at.stop.set()
+            assert told(await asking) == code
+
+    asyncio.run(body())
