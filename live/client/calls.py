@@ -196,9 +196,7 @@ class Calls:
             if session.refresh_token != before:
                 return
             body = {"refresh_token": session.refresh_token}
-            answer = await self._http.post(f"{API}/auth/refresh", json=body)
-            if not answer.is_success:
-                raise problem_of(answer)
+            answer = await self._send("POST", "/auth/refresh", body, again=True, known=False)
             tokens = _read(answer, Tokens)
             session.refresh_token = tokens.refresh_token
             session.renew(tokens.access_token, tokens.expires_in)

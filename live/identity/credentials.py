@@ -73,6 +73,7 @@ class Credentials:
             await self.events.add(taken.account, "PASSWORD_RESET", origin, unlinked or "", connection)
         self.standings.forget()
         await self.guesses.forget("password", taken.email)
+        await self.guesses.forget("account", taken.account)
         what = "Another password was set with a letter's token."
         if unlinked is not None:
             what += f" The wallet {unlinked} was unlinked and can log in no more."
@@ -107,7 +108,7 @@ class Credentials:
         address = email_address(email)
         if address == account.email:
             raise InvalidInput("email was the account's own; it must be another one")
-        await self.guesses.attempt(("letters", address))
+        await self.guesses.charge("letters", address)
         token = await self.tokens.issue(Purpose.EMAIL, address, account.id)
         if await self.accounts.by_email(address) is None:
             self.mailer.post(letters.to_confirm_email(address, token))

@@ -56,10 +56,11 @@ class EmailTokens:
         account: str | None = None,
         subject: str = "",
         lasts_s: int | None = None,
+        within: asyncpg.Connection | None = None,
     ) -> str:
         """Return a new token; ``subject`` is what it confirms, such as a withdrawal's id."""
         token, now = new_token(), self._clock()
-        await self._pool.execute(
+        await (within or self._pool).execute(
             """insert into access.email_tokens
             (token_hash, purpose, email, account_id, subject, created_at, expires_at)
             values ($1, $2, $3, $4, $5, $6, $7)""",

@@ -1,57 +1,67 @@
 """Guessing is slowed: attempts that fail are counted, and lock out for longer and longer.
 
-An attempt counts as failed before it is looked at, so that many at once are no way around it. Addresses are locked
-whether an account has them or not, and a right attempt takes back itself alone, so that a lock tells nothing.
+An attempt takes up room while it is looked at, and waits while there is none: so many at once are no way around the
+count, and right ones side by side are no failures. Addresses are locked whether an account has them or not, and a
+right attempt takes back itself alone, so that a lock tells nothing.
 """
 
+import asyncio
 import math
-from collections.abc import Callable
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import asyncpg
 
+from live.books.commands import Overloaded
 from live.identity.errors import TooManyGuesses
 from live.identity.keyring import Keyring
 from live.identity.moments import moment, seconds
-from live.identity.rules import AccessRules
+from live.identity.rules import AccessRules, Limit
 
 Address = IPv4Address | IPv6Address
 
-_FAIL = """
-insert into access.guesses as known (subject, failures, last_at) values ($1, 1, $2)
-on conflict (subject) do update set
-    failures = case when known.last_at < $3 then 1 else known.failures + 1 end,
-    last_at = greatest(known.last_at, $2)
-where known.locked_until is null or known.locked_until <= $2
-returning failures, (select last_at from access.guesses where subject = $1) as before"""
-_TAKE_BACK = """
-update access.guesses set failures = greatest(failures - 1, 0), locked_until = null,
-    last_at = case when last_at = $2 then coalesce($3, last_at) else last_at end
-where subject = $1"""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.25
+# Also where there was no row: it is locked from here to the end of the transaction.
+_READ = """
+insert into access.guesses as known (subject, failures, last_at) values ($1, 0, $2)
+on conflict (subject) do update set subject = known.subject
+returning failures, last_at, locked_until, in_flight"""
+_WRITE = """
+update access.guesses set failures = $2, last_at = $3, locked_until = $4, in_flight = $5 where subject = $1"""
+_NO_MORE = "too many attempts; try again in {} s"
 
 
-@dataclass(frozen=True)
-class _Counted:
-    """Be one attempt on one subject, made ``at`` a time; the one ``before`` it was None if it is the first."""
-
-    subject: bytes
-    at: datetime
-    before: datetime | None
+class _Full(Exception):
+    """Say that there is no room until an attempt that is being looked at has ended."""
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """Be one attempt, which counts as failed until it ``succeeded``."""
+@dataclass
+class _Count:
+    """Hold what is counted of one subject."""
 
-    pool: asyncpg.Pool
-    counted: tuple[_Counted, ...]
+    failures: int
+    last_at: datetime
+    locked_until: datetime | None
+    in_flight: list[datetime]
 
-    async def succeeded(self) -> None:
-        """Take this one back, as if it had not been: others may still be guessing."""
-        for each in self.counted:
-            await self.pool.execute(_TAKE_BACK, each.subject, each.at, each.before)
+    def fail(self, now: datetime, limit: Limit) -> None:
+        """Count a failure, which locks when it is one too many."""
+        self.failures += 1
+        self.last_at = max(self.last_at, now)
+        if self.failures >= limit.free:
+            lock_s = min(limit.most_s, limit.first_s * 2 ** min(self.failures - limit.free, 30))
+            self.locked_until = now + seconds(lock_s)
+
+    def wait_s(self, now: datetime) -> int:
+        """Return for how many seconds it is locked; 0 if it is not."""
+        if self.locked_until is None or self.locked_until <= now:
+            return 0
+        return max(1, math.ceil((self.locked_until - now).total_seconds()))
 
 
 class Guesses:
@@ -65,13 +75,30 @@ class Guesses:
         self._clock = clock
         self._rules = rules
 
-    async def attempt(self, *subjects: tuple[str, str]) -> Attempt:
-        """Count one attempt on each (kind, name) of ``subjects``; raises TooManyGuesses while one is locked."""
-        hashed = sorted((kind, self._keyring.hash(kind, name)) for kind, name in subjects)
-        async with self._pool.acquire() as connection, connection.transaction():
-            # In one order, so that two attempts never wait for each other.
-            counted = [await self._count(connection, kind, subject) for kind, subject in hashed]
-        return Attempt(self._pool, tuple(counted))
+    @asynccontextmanager
+    async def attempt(self, *subjects: tuple[str, str]) -> AsyncIterator[None]:
+        """Have a block be one attempt on each (kind, name) of ``subjects``: it fails if the block raises.
+
+        It waits while attempts in flight leave no room. Raises TooManyGuesses while a subject is locked, or when it
+        waited too long.
+        """
+        # In one order, so that two attempts never wait for each other.
+        hashed = sorted((self._keyring.hash(kind, name), kind) for kind, name in subjects)
+        began = await self._begin(hashed)
+        try:
+            yield
+        except Overloaded:  # nothing was looked at
+            await self._end(hashed, began, failed=False)
+            raise
+        except BaseException:
+            await self._end(hashed, began, failed=True)
+            raise
+        await self._end(hashed, began, failed=False)
+
+    async def charge(self, kind: str, name: str) -> None:
+        """Count something that is limited as failures are; raises TooManyGuesses."""
+        hashed = [(self._keyring.hash(kind, name), kind)]
+        await self._end(hashed, await self._begin(hashed), failed=True)
 
     async def forget(self, kind: str, name: str) -> None:
         """Forget all attempts on a subject, and its lock."""
@@ -79,25 +106,61 @@ class Guesses:
             "delete from access.guesses where subject = $1", self._keyring.hash(kind, name)
         )
 
-    async def _count(self, connection: asyncpg.Connection, kind: str, subject: bytes) -> _Counted:
+    async def _begin(self, subjects: list[tuple[bytes, str]]) -> datetime:
+        until, pause_s = time.monotonic() + self._rules.longest_wait_s, _FIRST_PAUSE_S
+        while True:
+            now = moment(self._clock())
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    for subject, kind in subjects:
+                        await self._enter(connection, subject, kind, now)
+                return now
+            except _Full:
+                if time.monotonic() >= until:
+                    raise TooManyGuesses("too-many-attempts", _NO_MORE.format(1), 1) from None
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1))
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _enter(self, connection: asyncpg.Connection, subject: bytes, kind: str, now: datetime) -> None:
+        limit = self._rules.limits[kind]
+        count = await self._read(connection, subject, limit, now)
+        if wait_s := count.wait_s(now):
+            raise TooManyGuesses("too-many-attempts", _NO_MORE.format(wait_s), wait_s)
+        if len(count.in_flight) >= max(1, limit.free - count.failures):
+            raise _Full
+        count.in_flight.append(now)
+        await _write(connection, subject, count)
+
+    async def _end(self, subjects: list[tuple[bytes, str]], began: datetime, *, failed: bool) -> None:
         now = moment(self._clock())
-        forgotten = now - seconds(self._rules.forget_guesses_s)
-        row = await connection.fetchrow(_FAIL, subject, now, forgotten)
-        if row is None:
-            until = await connection.fetchval(
-                "select locked_until from access.guesses where subject = $1", subject
-            )
-            wait_s = max(1, math.ceil((until - now).total_seconds()))
-            raise TooManyGuesses("too-many-attempts", f"too many attempts; try again in {wait_s} s", wait_s)
-        limit, failures = self._rules.limits[kind], row["failures"]
-        if failures >= limit.free:
-            lock_s = min(limit.most_s, limit.first_s * 2 ** min(failures - limit.free, 30))
-            await connection.execute(
-                "update access.guesses set locked_until = $2 where subject = $1",
-                subject,
-                now + seconds(lock_s),
-            )
-        return _Counted(subject, now, row["before"])
+        async with self._pool.acquire() as connection, connection.transaction():
+            for subject, kind in subjects:
+                limit = self._rules.limits[kind]
+                count = await self._read(connection, subject, limit, now)
+                if began in count.in_flight:  # else it took so long that it was counted as failed
+                    count.in_flight.remove(began)
+                    if failed:
+                        count.fail(now, limit)
+                await _write(connection, subject, count)
+
+    async def _read(
+        self, connection: asyncpg.Connection, subject: bytes, limit: Limit, now: datetime
+    ) -> _Count:
+        """Return the count as it is now: without what is forgotten, and with what nobody ended as failed."""
+        count = _Count(**await connection.fetchrow(_READ, subject, now))
+        if count.last_at < now - seconds(self._rules.forget_guesses_s):
+            count.failures, count.locked_until = 0, None
+        given_up = now - seconds(self._rules.longest_attempt_s)
+        for began in [each for each in count.in_flight if each < given_up]:
+            count.in_flight.remove(began)
+            count.fail(now, limit)
+        return count
+
+
+async def _write(connection: asyncpg.Connection, subject: bytes, count: _Count) -> None:
+    await connection.execute(
+        _WRITE, subject, count.failures, count.last_at, count.locked_until, count.in_flight
+    )
 
 
 def network_of(ip: Address) -> tuple[str, str]:

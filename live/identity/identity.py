@@ -34,7 +34,8 @@ _TIDY = (
     "delete from access.email_tokens where expires_at < $1",
     "delete from access.challenges where expires_at < $1",
     "delete from access.wallet_nonces where expires_at < $1",
-    "delete from access.guesses where last_at < $1 and (locked_until is null or locked_until < $1)",
+    """delete from access.guesses
+    where last_at < $1 and (locked_until is null or locked_until < $1) and in_flight = '{}'""",
     """delete from access.refresh_tokens using access.sessions
     where sessions.id = session_id and sessions.expires_at < $1""",
 )
@@ -98,7 +99,7 @@ async def open_identity(
     accounts = Accounts(pool, bus, clock)
     passwords = await asyncio.to_thread(Passwords, keyring, rules)
     guesses, tokens, devices = Guesses(*shared), EmailTokens(*shared), Devices(*shared)
-    recovery = RecoveryCodes(pool, keyring, clock, rules.recovery_codes)
+    recovery = RecoveryCodes(*shared)
     second = SecondFactor(pool, Totp(*shared), recovery, devices, guesses, events)
     sessions = Sessions(*shared, standings, events)
     keys = ApiKeys(*shared, standings, events)

@@ -73,10 +73,9 @@ class LogIn:
         who, kept = (account.id, account.password_hash) if account else (_NOBODY, None)
         device = await self.devices.known(who, device_token) if device_token else None
         guessed = ("password", address) if device is None else ("device", device)
-        attempt = await self.guesses.attempt(guessed, network_of(origin.ip))
-        if not await self.passwords.matches(who, password, kept) or account is None or kept is None:
-            raise wrong_credentials()  # and nothing is written that would take longer for a known address
-        await attempt.succeeded()
+        async with self.guesses.attempt(guessed, network_of(origin.ip)):
+            if not await self.passwords.matches(who, password, kept) or account is None or kept is None:
+                raise wrong_credentials()  # and nothing is written that would take longer for a known address
         if self.passwords.is_outdated(kept):
             await self._renew_hash(account, password, kept)
             account = await self.accounts.by_id(account.id)
@@ -87,16 +86,16 @@ class LogIn:
     ) -> None:
         """Have a session's owner show the password again; raises as a log-in does.
 
+        Who guesses here is locked out of this, and who guesses at the log-in is not: strangers lock out no session.
         Where there is none the session must have begun by wallet just now, else raises NotPermitted.
         """
         if account.password_hash is None:
             await self._check_fresh(account, session)
             return
-        attempt = await self.guesses.attempt(("password", account.email or ""), network_of(origin.ip))
-        if not await self.passwords.matches(account.id, password or "", account.password_hash):
-            await self.events.add(account.id, "WRONG_PASSWORD", origin)
-            raise wrong_credentials()
-        await attempt.succeeded()
+        async with self.guesses.attempt(("session", session), ("account", account.id)):
+            if not await self.passwords.matches(account.id, password or "", account.password_hash):
+                await self.events.add(account.id, "WRONG_PASSWORD", origin)
+                raise wrong_credentials()
 
     async def _check_fresh(self, account: Account, session: str) -> None:
         fresh = await self.pool.fetchval(

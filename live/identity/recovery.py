@@ -8,7 +8,8 @@ from collections.abc import Callable
 import asyncpg
 
 from live.identity.keyring import Keyring
-from live.identity.moments import moment
+from live.identity.moments import moment, seconds
+from live.identity.rules import AccessRules
 
 _FORM = re.compile(r"[a-z2-7]{16}")
 
@@ -16,15 +17,20 @@ _FORM = re.compile(r"[a-z2-7]{16}")
 class RecoveryCodes:
     """Make codes and take them."""
 
-    def __init__(self, pool: asyncpg.Pool, keyring: Keyring, clock: Callable[[], int], count: int) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, keyring: Keyring, clock: Callable[[], int], rules: AccessRules
+    ) -> None:
         self._pool = pool
         self._keyring = keyring
         self._clock = clock
-        self._count = count
+        self._rules = rules
 
     async def renew(self, account: str) -> list[str]:
         """Return new codes, of 80 bits each, in the place of all earlier ones."""
-        codes = [base64.b32encode(secrets.token_bytes(10)).decode().lower() for _ in range(self._count)]
+        codes = [
+            base64.b32encode(secrets.token_bytes(10)).decode().lower()
+            for _ in range(self._rules.recovery_codes)
+        ]
         now = moment(self._clock())
         async with self._pool.acquire() as connection, connection.transaction():
             await self.forget(account, connection)
@@ -34,18 +40,23 @@ class RecoveryCodes:
             )
         return ["-".join(code[at : at + 4] for at in range(0, 16, 4)) for code in codes]
 
-    async def take(self, account: str, code: str) -> bool:
-        """Use a code up; tell whether it was an account's, and unused."""
+    async def take(self, account: str, code: str, use: str = "") -> bool | None:
+        """Use a code up; tell whether it was unused, not just used for the same ``use``; None if it is no good."""
         plain = code.replace("-", "").replace(" ", "").lower()
         if not _FORM.fullmatch(plain):
-            return False
-        taken = await self._pool.fetchval(
-            """update access.recovery_codes set used_at = $2 where code_hash = $1 and used_at is null
-            returning true""",
+            return None
+        now = moment(self._clock())
+        unused: bool | None = await self._pool.fetchval(
+            """with before as (select code_hash, used_at from access.recovery_codes where code_hash = $1 for update)
+            update access.recovery_codes as codes set used_at = coalesce(codes.used_at, $2), used_for = $3
+            from before where codes.code_hash = before.code_hash
+            and (codes.used_at is null or used_for = $3 and codes.used_at > $4) returning before.used_at is null""",
             self._hash(account, plain),
-            moment(self._clock()),
+            now,
+            self._keyring.hash("use", use) if use else None,
+            now - seconds(self._rules.same_use_s),
         )
-        return taken is not None
+        return unused
 
     async def left(self, account: str) -> int:
         """Return how many are unused."""

@@ -68,7 +68,7 @@ class Registration:
     async def _write(self, email: str, to_stranger: Write, to_owner: Write) -> None:
         """Send one of two letters, with the same work; too many to one address are not sent, and nobody is told."""
         try:
-            await self.guesses.attempt(("letters", email))
+            await self.guesses.charge("letters", email)
         except TooManyGuesses:
             return
         account = await self.accounts.by_email(email)

@@ -39,10 +39,16 @@ class AccessRules:
     argon2_threads: int = 1  # one hash at a time leaves the other cores to trading
     argon2_waiting: int = 64
     forget_guesses_s: int = 86_400
+    longest_attempt_s: int = 30  # what was not ended by then was broken off, and counts as failed
+    longest_wait_s: float = 10  # of an attempt for those in flight
+    refresh_grace_s: int = 10  # in which a refresh may be asked for again whose answer was lost
+    same_use_s: int = 600  # in which a code may be shown again for what it was used for
     limits: dict[str, Limit] = field(
         default_factory=lambda: {
             "password": Limit(5, 60, 3_600),
             "device": Limit(5, 60, 3_600),  # a trusted one's passwords, which no stranger's guesses lock out
+            "session": Limit(5, 60, 3_600),  # shown again in one, which no stranger's guesses lock out
+            "account": Limit(20, 60, 3_600),  # the same in all sessions of an account
             "second-factor": Limit(5, 60, 3_600),
             "network": Limit(20, 60, 3_600),
             "letters": Limit(5, 600, 3_600),

@@ -24,24 +24,25 @@ class SecondFactor:
     guesses: Guesses
     events: SecurityEvents
 
-    async def check(self, account: str, code: str | None, origin: Origin) -> None:
+    async def check(self, account: str, code: str | None, origin: Origin, use: str = "") -> None:
         """Use a code up; raises NotPermitted without one or an authenticator, NotAuthenticated for a wrong one.
 
-        Raises TooManyGuesses after too many of those.
+        ``use`` says what for, to the last detail: for the same it may be shown again. Raises TooManyGuesses after
+        too many wrong ones.
         """
         if not await self.totp.is_enrolled(account):
             raise NotPermitted("second-factor-needed", "this needs an authenticator; enrol one first")
         if code is None:
             raise NotPermitted("second-factor-needed", "this needs a code of your authenticator")
-        attempt = await self.guesses.attempt(("second-factor", account))
-        if await self.totp.take(account, code):
-            await attempt.succeeded()
-        elif await self.recovery.take(account, code):
-            await attempt.succeeded()
+        async with self.guesses.attempt(("second-factor", account)):
+            if await self.totp.take(account, code, use):
+                return
+            unused = await self.recovery.take(account, code, use)
+            if unused is None:
+                await self.events.add(account, "WRONG_CODE", origin)
+                raise wrong_code()
+        if unused:
             await self.events.add(account, "RECOVERY_CODE_USED", origin)
-        else:
-            await self.events.add(account, "WRONG_CODE", origin)
-            raise wrong_code()
 
     async def check_if_enrolled(self, account: Account, code: str | None, origin: Origin) -> None:
         """Do the same where the account has an authenticator, else nothing."""
@@ -54,9 +55,8 @@ class SecondFactor:
 
     async def confirm(self, account: str, code: str, origin: Origin) -> list[str]:
         """Let the new secret count and return the recovery codes; raises as ``check`` does, or Conflict."""
-        attempt = await self.guesses.attempt(("second-factor", account))
-        await self.totp.confirm(account, code)
-        await attempt.succeeded()
+        async with self.guesses.attempt(("second-factor", account)):
+            await self.totp.confirm(account, code)
         await self.events.add(account, "TOTP_ENROLLED", origin)
         return await self.recovery.renew(account)
 

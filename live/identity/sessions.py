@@ -1,6 +1,8 @@
 """Sessions: a short-lived access token (JWT) and a refresh token that is changed at every use.
 
-A refresh token that comes twice was stolen from one of the two that showed it: the session ends.
+A refresh token that comes twice was stolen from one of the two that showed it: the session ends. But an answer may be
+lost: shortly after it was used, from the same network, and while nobody has used what it was changed for, a token is
+changed again, and what it was changed for before ends the session when it is shown.
 """
 
 from collections.abc import Callable
@@ -34,10 +36,20 @@ _CHECKS: Any = {"require": _CLAIMS, "verify_exp": False, "verify_iat": False}  #
 
 # Held until the session is there: who changes the password ends it, or was first.
 _STILL = "select true from access.accounts where id = $1 and password_hash = $2 for share"
-_UNUSUAL = """
+_NEAR = "network(set_masklen({0}, case family({0}) when 4 then 24 else 48 end)) >>= $2::inet"
+_UNUSUAL = f"""
 select exists (select from access.sessions where account_id = $1) and not exists (
-    select from access.sessions where account_id = $1 and (device_id = $3
-        or network(set_masklen(ip, case family(ip) when 4 then 24 else 48 end)) >>= $2::inet))"""
+    select from access.sessions where account_id = $1 and (device_id = $3 or {_NEAR.format("ip")}))"""
+# Held before the token is looked at: of two that come at once the second must see what the first did.
+_HOLD = """
+select from access.sessions where id = (select session_id from access.refresh_tokens where token_hash = $1)
+for update"""
+_REFRESHED = f"""
+select tokens.used_at, coalesce({_NEAR.format("tokens.used_from")}, false) as from_there, sessions.*,
+    exists (select from access.refresh_tokens as changed where changed.session_id = sessions.id
+        and changed.follows = tokens.token_hash and changed.used_at is null) as not_followed
+from access.refresh_tokens as tokens join access.sessions on sessions.id = session_id
+where token_hash = $1"""
 
 
 @dataclass(frozen=True)
@@ -126,19 +138,16 @@ class Sessions:
     async def refresh(self, token: str, origin: Origin) -> Tokens:
         """Return new tokens for a refresh token, which is used up; raises NotAuthenticated.
 
-        One that was used before ends its session.
+        One that was used before ends its session, unless the answer to that may have been lost.
         """
-        now, fresh = moment(self._clock()), new_token()
+        now, fresh, shown = moment(self._clock()), new_token(), self._keyring.hash("refresh", token)
         async with self._pool.acquire() as connection, connection.transaction():
-            row = await connection.fetchrow(
-                """select tokens.used_at, sessions.* from access.refresh_tokens as tokens
-                join access.sessions on sessions.id = session_id where token_hash = $1 for update""",
-                self._keyring.hash("refresh", token),
-            )
+            await connection.execute(_HOLD, shown)
+            row = await connection.fetchrow(_REFRESHED, shown, origin.ip)
             if row is None or row["revoked_at"] is not None or self._is_over(row, now):
                 raise _refused()
-            if row["used_at"] is None:
-                await self._change_refresh(connection, row["id"], token, fresh, now)
+            if row["used_at"] is None or self._may_be_lost(row, now):
+                await self._change_refresh(connection, row["id"], shown, fresh, now, origin)
                 return self._tokens(row["account_id"], row["id"], fresh, row["second_factor_at"])
             await self._end(connection, row["account_id"], row["id"], "REUSE")
             await self._events.add(row["account_id"], "REFRESH_REUSED", origin, row["id"], connection)
@@ -239,27 +248,44 @@ class Sessions:
         return done is not None
 
     async def _change_refresh(
-        self, connection: asyncpg.Connection, session: str, old: str, new: str, now: datetime
+        self,
+        connection: asyncpg.Connection,
+        session: str,
+        old: bytes,
+        new: str,
+        now: datetime,
+        origin: Origin,
     ) -> None:
+        """Use up ``old``, or else what it was changed for, and give ``new`` in its place."""
         await connection.execute(
-            "update access.refresh_tokens set used_at = greatest($2, created_at) where token_hash = $1",
-            self._keyring.hash("refresh", old),
-            now,
+            """update access.refresh_tokens set used_at = greatest($2, created_at),
+            used_from = case when token_hash = $3 then $4::inet end
+            where session_id = $1 and used_at is null""",
+            *(session, now, old, origin.ip),
         )
-        await self._add_refresh(connection, session, new, now)
+        await self._add_refresh(connection, session, new, now, old)
         await connection.execute(
             "update access.sessions set last_used_at = greatest($2, last_used_at) where id = $1", session, now
         )
 
     async def _add_refresh(
-        self, connection: asyncpg.Connection, session: str, token: str, now: datetime
+        self,
+        connection: asyncpg.Connection,
+        session: str,
+        token: str,
+        now: datetime,
+        follows: bytes | None = None,
     ) -> None:
         await connection.execute(
-            "insert into access.refresh_tokens (token_hash, session_id, created_at) values ($1, $2, $3)",
-            self._keyring.hash("refresh", token),
-            session,
-            now,
+            """insert into access.refresh_tokens (token_hash, session_id, created_at, follows)
+            values ($1, $2, $3, $4)""",
+            *(self._keyring.hash("refresh", token), session, now, follows),
         )
+
+    def _may_be_lost(self, row: Any, now: datetime) -> bool:
+        """Tell whether the answer to a token that was used may never have come."""
+        until = row["used_at"] + seconds(self._rules.refresh_grace_s)
+        return row["not_followed"] and row["from_there"] and now < until
 
     def _is_over(self, row: Any, now: datetime) -> bool:
         return row["expires_at"] <= now or row["last_used_at"] + seconds(self._rules.idle_s) <= now

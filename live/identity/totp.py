@@ -81,8 +81,11 @@ class Totp:
             )
         )
 
-    async def take(self, account: str, code: str) -> bool:
-        """Tell whether a code is right now, within the drift, and of a later step than any that was taken."""
+    async def take(self, account: str, code: str, use: str = "") -> bool:
+        """Tell whether a code is right now, within the drift, and of a later step than any that was taken.
+
+        The last one taken is right again for the same ``use``.
+        """
         sealed = await self._pool.fetchval(
             "select totp_secret from access.accounts where id = $1 and totp_confirmed_at is not null", account
         )
@@ -92,19 +95,21 @@ class Totp:
         if step is None:
             return False
         taken = await self._pool.fetchval(
-            """update access.accounts set totp_last_step = $2
-            where id = $1 and totp_last_step < $2 and totp_secret = $3 returning true""",
+            """update access.accounts set totp_last_step = $2, totp_last_use = $4
+            where id = $1 and totp_secret = $3
+            and (totp_last_step < $2 or totp_last_step = $2 and totp_last_use = $4) returning true""",
             account,
             step,
             sealed,
+            self._keyring.hash("use", use) if use else None,
         )
         return taken is not None
 
     async def disable(self, account: str, within: asyncpg.Connection) -> None:
         """Forget an account's authenticator."""
         await within.execute(
-            """update access.accounts set totp_secret = null, totp_confirmed_at = null, totp_last_step = null
-            where id = $1""",
+            """update access.accounts set totp_secret = null, totp_confirmed_at = null, totp_last_step = null,
+            totp_last_use = null where id = $1""",
             account,
         )
 

@@ -137,7 +137,11 @@ class Wallets:
 
     async def _address(self, message: str, signature: str, origin: Origin) -> str:
         """Return the wallet, in lower case, that signed a message for us, now and for the first time."""
-        attempt = await self.guesses.attempt(network_of(origin.ip))
+        async with self.guesses.attempt(network_of(origin.ip)):
+            return await self._signer(message, signature)
+
+    async def _signer(self, message: str, signature: str) -> str:
+        """Do that, and take its nonce."""
         if len(message) > _LONGEST or not _SIGNATURE.fullmatch(signature):
             raise _wrong("the signature must be 65 bytes in hex, of a message as EIP-4361 has it")
         now = moment(self.clock())
@@ -150,7 +154,6 @@ class Wallets:
         )
         if not taken:
             raise _wrong("its nonce is unknown, expired, or was used before; ask for another")
-        await attempt.succeeded()
         return address
 
 

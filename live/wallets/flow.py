@@ -25,18 +25,20 @@ from risk.settings import SECOND_NS
 
 BOOKS = "books"  # who refuses what expired
 _CANCELLABLE = ("UNCONFIRMED", "REVIEW", "APPROVED", "QUEUED")
+# Of others' withdrawals those count that they confirmed: to ask costs nothing, and would send anybody's to review.
 _FACTS = """
 select w.amount,
     (select count(*) from withdrawals other where other.address = w.address
         and other.created_at > w.created_at - $2::interval and other.created_at <= w.created_at
-        and other.seq <= w.seq and (other.status <> 'REFUSED' or other.sending_at is not null)) as same_address,
+        and other.seq <= w.seq and (other.status <> 'REFUSED' or other.sending_at is not null)
+        and (other.user_id = w.user_id or other.confirmed_at is not null)) as same_address,
     exists (select from access.blacklist b where b.address = w.address) as blacklisted,
     r.unusual_login,
     coalesce((select sum(balance) from hot_wallets h where h.chain = w.chain)
         < (select (value::jsonb #>> '{}')::numeric from risk_config where key = 'hot_wallet_floor'), true)
         as hot_wallet_low
 from withdrawals w join access.withdrawal_requests r on r.withdrawal_id = w.id where w.id = $1"""
-_MAILED = "select mailed_at from access.withdrawal_requests where withdrawal_id = $1"
+_MAILED = "select mailed_at from access.withdrawal_requests where withdrawal_id = $1 for update"
 _UNUSUAL = """select exists (select from access.sessions where account_id = $1 and unusual
     and (id = $2 or created_at > $3 or created_at > $4 and created_at <= $5))"""
 
@@ -52,6 +54,11 @@ class Wish:
     key: str
     credential: str
     ip: Address | None
+
+    @property
+    def use(self) -> str:
+        """Return what a code given for it is good for: this, and the same asked again."""
+        return f"withdrawal {self.key} {self.amount} {self.asset} {self.address_id}"
 
 
 class _NotDone(Exception):
@@ -81,8 +88,13 @@ class Withdrawals:
 
     # -- the user's part
 
-    async def add_address(self, account: str, chain: str, address: str, label: str) -> BookedAddress:
-        """Take an address into the book, and tell the account's owner by e-mail. Raises as ``AddressBook.add``."""
+    async def add_address(
+        self, account: str, chain: str, address: str, label: str
+    ) -> tuple[BookedAddress, bool]:
+        """Take an address into the book, and tell the account's owner by e-mail; return it and whether it is new.
+
+        Raises as ``AddressBook.add``.
+        """
         booked, new = await self.addresses.add(account, chain, address, label)
         email = await self._pool.fetchval("select email from access.accounts where id = $1", account)
         if new and email is not None:
@@ -90,18 +102,19 @@ class Withdrawals:
                 f"The address {booked.address} ({booked.label}) was added for withdrawals on {booked.chain}."
             )
             self._mailer.post(notice(email, what))
-        return booked
+        return booked, new
 
     async def was_asked(self, key: str) -> bool:
         """Tell whether the books have answered a command of that key: then it is asked again, not judged again."""
         return await first_answer(self._pool, key) is not None
 
-    async def request(self, wish: Wish, second_factor: Callable[[], Awaitable[None]]) -> Answer:
+    async def request(self, wish: Wish, second_factor: Callable[[str], Awaitable[None]]) -> Answer:
         """Hold the money and mail the token that confirms it.
 
-        ``second_factor`` raises unless its user gave one; it is asked last, and once: a code is used up by it. The
-        same ``key`` gets the first answer without. Raises InvalidInput for an amount outside the limits, NotThere
-        for an unknown address, and Conflict for a locked one or an account without an e-mail address.
+        ``second_factor`` raises unless its user gave one for what it is told; it is asked last, as a code is used up
+        by it, for that alone. The same ``key`` gets the first answer without. Raises InvalidInput for an amount
+        outside the limits, NotThere for an unknown address, and Conflict for a locked one or an account without an
+        e-mail address.
         """
         address = await self.addresses.find(wish.account, wish.address_id)
         rule = self.rules.asset(address.chain, wish.asset)
@@ -109,7 +122,7 @@ class Withdrawals:
         if not await self.was_asked(wish.key):
             self.rules.check_amount(address.chain, wish.asset, wish.amount)
             await self.addresses.check_usable(wish.account, wish.address_id)
-            await second_factor()
+            await second_factor(wish.use)
         asked = WithdrawalRequested(
             0, "", wish.account, wish.amount, address.chain, wish.asset, address.address, rule.fee
         )
@@ -201,15 +214,18 @@ class Withdrawals:
 
     async def _mail(self, withdrawal_id: str, wish: Wish, address: BookedAddress, email: str) -> None:
         """Mail the token, once."""
-        if await self._pool.fetchval(_MAILED, withdrawal_id) is not None:
-            return
         lasts_s = self.rules.confirm_within_ns // SECOND_NS
-        token = await self._tokens.issue(Purpose.WITHDRAWAL, email, wish.account, withdrawal_id, lasts_s)
-        self._mailer.post(to_confirm(email, withdrawal_id, wish, address, token))
-        await self._pool.execute(
-            "update access.withdrawal_requests set mailed_at = $2 where withdrawal_id = $1",
-            *(withdrawal_id, moment(self._clock())),
-        )
+        async with self._pool.acquire() as connection, connection.transaction():
+            if await connection.fetchval(_MAILED, withdrawal_id) is not None:
+                return
+            token = await self._tokens.issue(
+                Purpose.WITHDRAWAL, email, wish.account, withdrawal_id, lasts_s, connection
+            )
+            await connection.execute(
+                "update access.withdrawal_requests set mailed_at = $2 where withdrawal_id = $1",
+                *(withdrawal_id, moment(self._clock())),
+            )
+            self._mailer.post(to_confirm(email, withdrawal_id, wish, address, token))
 
     async def _email(self, account: str) -> str:
         email = await self._pool.fetchval("select email from access.accounts where id = $1", account)

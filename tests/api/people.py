@@ -70,13 +70,18 @@ class Person:
         """Return the authenticator's code of so many steps from now."""
         return pyotp.TOTP(self.totp).at(self.api.services.clock() // 10**9 + 30 * steps)
 
-    async def enrol(self) -> None:
-        """Enrol an authenticator and give it in this session; its codes up to the next step's are used then."""
+    async def enrol(self, *, give: bool = True) -> None:
+        """Enrol an authenticator and give it in this session; its codes up to the next step's are used then.
+
+        Without ``give`` it is enrolled alone, and the code of now is good.
+        """
         answer = await self.post("/v1/account/totp", {"password": PASSWORD})
         self.totp = answer.json()["secret"]
-        answer = await self.post("/v1/account/totp/confirm", {"code": self.code()})
+        answer = await self.post("/v1/account/totp/confirm", {"code": self.code(0 if give else -1)})
         assert answer.status_code == 200, answer.text
         self.codes = answer.json()["codes"]
+        if not give:
+            return
         answer = await self.post("/v1/auth/second-factor", {"code": self.code(1)})
         assert answer.status_code == 200, answer.text
         self.access = answer.json()["access_token"]

@@ -1,5 +1,6 @@
 """Registering, logging in and looking after an account, over HTTP: what is told, and what is not."""
 
+import asyncio
 import hashlib
 import json
 import secrets
@@ -197,13 +198,51 @@ def test_session_is_refreshed_and_ends_when_a_token_comes_twice(site):
     async def scenario():
         ann = await sign_up(site.api)
         stolen = ann.refresh
-        answer = await site.api.client.post("/v1/auth/refresh", json={"refresh_token": stolen})
-        ann.take(answer)
+        for _ in range(2):  # the first answer may have been lost
+            answer = await site.api.client.post("/v1/auth/refresh", json={"refresh_token": stolen})
+            ann.take(answer)
+        site.clock.advance(10)
         assert (await ann.get("/v1/account/profile")).status_code == 200
         for token in (stolen, ann.refresh):
             answer = await site.api.client.post("/v1/auth/refresh", json={"refresh_token": token})
             assert refusal(answer) == (401, "wrong-token")
         assert refusal(await ann.get("/v1/account/profile")) == (401, "session-ended")
+
+    site.run(scenario())
+
+
+def test_strangers_guesses_keep_nobody_from_showing_the_password_in_a_session(site):
+    async def scenario():
+        ann = await sign_up(site.api)
+        for _ in range(5):
+            assert refusal(await replace(ann).log_in("wrong")) == (401, "wrong-credentials")
+        assert refusal(await replace(ann).log_in()) == (429, "too-many-attempts")
+        assert (await ann.post("/v1/account/totp", {"password": PASSWORD})).status_code == 200
+        # And who guesses in a session is locked out of that, not of the account.
+        for _ in range(5):
+            answer = await ann.post("/v1/account/totp", {"password": "wrong"})
+            assert refusal(answer) == (401, "wrong-credentials")
+        answer = await ann.post("/v1/account/totp", {"password": PASSWORD})
+        assert refusal(answer) == (429, "too-many-attempts")
+        site.clock.advance(59)
+        assert refusal(await replace(ann).log_in()) == (429, "too-many-attempts")
+        site.clock.advance(1)
+        there = replace(ann)
+        assert (await there.log_in()).status_code == 200
+        for _ in range(2):
+            answer = await there.post("/v1/account/totp", {"password": "wrong"})
+            assert refusal(answer) == (401, "wrong-credentials")
+
+    site.run(scenario())
+
+
+def test_right_log_ins_side_by_side_are_all_let_in(site):
+    async def scenario():
+        ann = await sign_up(site.api)
+        for _ in range(4):
+            await replace(ann).log_in("wrong")
+        answers = await asyncio.gather(*(replace(ann).log_in() for _ in range(12)))
+        assert [answer.status_code for answer in answers] == [200] * 12
 
     site.run(scenario())
 

@@ -243,7 +243,7 @@ async def owner_of_everything(api: Api) -> Owned:
     position = (await ann.order())["fills"][0]["position_id"]
     await ann.ask("POST", f"/positions/{position}/close", {"size": "0.005"})
     resting = await ann.limit()
-    to = await api.services.withdrawals.add_address(ann.user, "arbitrum", "0x" + 40 * "1", "home")
+    to, _ = await api.services.withdrawals.add_address(ann.user, "arbitrum", "0x" + 40 * "1", "home")
     asked = WithdrawalRequested(0, "", ann.user, D(50), "arbitrum", "USDC", to.address, D(1))
     withdrawal = await api.ask(f"w-{ann.user}", asked)
     device, _ = await identity.devices.trust(ann.user, "laptop")

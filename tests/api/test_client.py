@@ -176,6 +176,23 @@ def test_a_command_whose_answer_is_lost_is_asked_again_and_done_once(database: s
     asyncio.run(body())
 
 
+def test_a_session_outlives_a_refresh_whose_answer_is_lost(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            inner = httpx.ASGITransport(api.app, client=("127.0.0.1", 40_000))
+            losing = Losing(inner, 0)
+            async with client_of(api, transport=losing) as ann:
+                await ann.register("ann@example.org")
+                await ann.verify_email(await token_for(api, "ann@example.org"), PASSWORD)
+                await ann.log_in("ann@example.org", PASSWORD)
+                losing.losses = 2
+                await ann.renew_session()
+                await ann.renew_session()
+                assert (losing.losses, len(await ann.sessions())) == (0, 1)
+
+    asyncio.run(body())
+
+
 def test_over_a_network_that_breaks_off_nothing_is_done_twice(database: str) -> None:
     async def body() -> None:
         async with (

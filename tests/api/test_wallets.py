@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from live.ledger.inputs import DepositArrived, DepositSeen, HotWalletReported
 from tests.api.people import Person, letters, sign_up, token_for
 from tests.api.served import Api, served_api
@@ -14,12 +16,13 @@ ADDRESS = "0x52908400098527886E0F7030069857D2E4169EE7"
 HOT = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
 
 
-def with_ann(dsn: str, body: Callable[[Api, Person], Awaitable[None]]) -> None:
+def with_ann(dsn: str, body: Callable[[Api, Person], Awaitable[None]], **enrolled: bool) -> None:
     """Run ``body`` with somebody who has an authenticator, 1 000 USDC, and an address that can be used."""
 
     async def run() -> None:
         async with served_api(dsn) as api:
-            ann = await sign_up(api, totp=True)
+            ann = await sign_up(api)
+            await ann.enrol(**enrolled)
             deposit = DepositArrived(0, "d1", ann.user, D(1_000), "arbitrum", "USDC", "0x1", 20)
             assert (await api.ask("d1", deposit)).status == "DONE"
             await api.ask("hot", HotWalletReported(0, "arbitrum", HOT, D(500_000)))
@@ -75,6 +78,30 @@ def test_a_withdrawal_from_its_request_to_its_cancel(database: str) -> None:
         assert sum(D(each["amount"]) for each in history) == 1_000
 
     with_ann(database, body)
+
+
+@pytest.mark.parametrize("recovery", [False, True])
+def test_a_withdrawal_sent_many_times_at_once_is_one_with_one_answer_and_one_letter(
+    database: str, recovery: bool
+) -> None:
+    async def body(api: Api, ann: Person) -> None:
+        to = await usable(api, ann)
+        code = ann.codes[-1] if recovery else ann.code()
+        answers = await asyncio.gather(*(withdraw(ann, to, code=code) for _ in range(8)))
+        assert [each.status_code for each in answers] == [201] * 8, [each.text for each in answers]
+        assert len({each.text for each in answers}) == 1
+        assert (await ann.get("/v1/wallet")).json()["cash"] == "898.500000"
+        sent = await letters(api, ann.email)
+        assert [subject for subject, _ in sent].count("Confirm your withdrawal") == 1
+        events = (await ann.get("/v1/account/security-events")).json()["items"]
+        kinds = [each["kind"] for each in events]
+        assert (kinds.count("WRONG_CODE"), kinds.count("RECOVERY_CODE_USED")) == (0, int(recovery))
+        # The code is good for that alone.
+        for key, change in (("k2", {}), ("k1", {"amount": "100.6"}), ("k3", {"amount": "100.6"})):
+            other = await withdraw(ann, to, key, code=code, **change)
+            assert other.json()["code"] == ("key-reused" if key == "k1" else "wrong-code"), other.text
+
+    with_ann(database, body, give=False)
 
 
 def test_a_withdrawal_needs_a_code_that_was_not_used(database: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from live.identity.errors import NotAuthenticated, NotThere
 from live.identity.events import Origin
 from live.identity.principal import Role, Scope
+from live.identity.sessions import Tokens
 from live.identity.standing import FRESH_S
 
 
@@ -100,6 +101,7 @@ def test_refresh_changes_both_tokens_and_one_used_twice_ends_the_session(site):
         assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
         assert (await sessions.principal(third.access_token)).second_factor_at == given
         assert {first.session, second.session, third.session} == {first.session}
+        site.clock.advance(10)
         # A thief shows the second token: neither that nor the owner's latest works, and no access token.
         assert await refused(sessions.refresh(second.refresh_token, origin)) == "wrong-token"
         assert await refused(sessions.refresh(third.refresh_token, origin)) == "wrong-token"
@@ -112,18 +114,74 @@ def test_refresh_changes_both_tokens_and_one_used_twice_ends_the_session(site):
     site.run(scenario())
 
 
-def test_of_two_refreshes_at_once_one_works_and_the_session_ends(site):
+def test_a_refresh_whose_answer_was_lost_is_asked_for_again(site):
     async def scenario():
-        _, tokens = await begun(site)
-        sessions = site.identity.sessions
-        ends = await asyncio.gather(
-            *(sessions.refresh(tokens.refresh_token, site.origin()) for _ in range(2)), return_exceptions=True
-        )
-        (won,) = [end for end in ends if not isinstance(end, Exception)]
-        assert sum(isinstance(end, NotAuthenticated) for end in ends) == 1
-        assert await refused(sessions.refresh(won.refresh_token, site.origin())) == "wrong-token"
+        account, tokens = await begun(site, second_factor=True)
+        sessions, origin = site.identity.sessions, site.origin()
+        lost = []
+        for _ in range(3):
+            lost.append(await sessions.refresh(tokens.refresh_token, origin))
+            site.clock.advance(3)
+        came = await sessions.refresh(tokens.refresh_token, origin)
+        assert (await sessions.principal(came.access_token)).mfa
+        latest = await sessions.refresh(came.refresh_token, origin)
+        assert [event.kind for event in await site.identity.events.latest(account)] == ["LOGGED_IN"]
+        # What was lost was found by somebody: whoever comes first, the session ends.
+        assert await refused(sessions.refresh(lost[1].refresh_token, origin)) == "wrong-token"
+        assert await refused(sessions.refresh(latest.refresh_token, origin)) == "wrong-token"
+        assert await refused(sessions.principal(came.access_token)) == "session-ended"
 
     site.run(scenario())
+
+
+async def _late(site, tokens, origin):
+    await site.identity.sessions.refresh(tokens.refresh_token, origin)
+    site.clock.advance(10)
+    return origin
+
+
+async def _elsewhere(site, tokens, origin):
+    await site.identity.sessions.refresh(tokens.refresh_token, origin)
+    return Origin(ip_address("192.0.2.7"))
+
+
+async def _followed(site, tokens, origin):
+    followed = await site.identity.sessions.refresh(tokens.refresh_token, origin)
+    await site.identity.sessions.refresh(followed.refresh_token, origin)
+    return origin
+
+
+@pytest.mark.parametrize("used", [_late, _elsewhere, _followed])
+def test_a_refresh_token_that_comes_again_too_late_from_elsewhere_or_after_the_next_ends_the_session(
+    site, used
+):
+    async def scenario():
+        account, tokens = await begun(site)
+        origin = await used(site, tokens, site.origin())
+        assert await refused(site.identity.sessions.refresh(tokens.refresh_token, origin)) == "wrong-token"
+        assert await refused(site.identity.sessions.principal(tokens.access_token)) == "session-ended"
+        assert (await site.identity.events.latest(account))[0].kind == "REFRESH_REUSED"
+
+    site.run(scenario())
+
+
+def test_of_refreshes_at_once_one_goes_on(site):
+    async def scenario():
+        _, tokens = await begun(site)
+        sessions, origin = site.identity.sessions, site.origin()
+        made = await asyncio.gather(*(sessions.refresh(tokens.refresh_token, origin) for _ in range(5)))
+        ends = [await _try(sessions.refresh(each.refresh_token, origin)) for each in made]
+        assert sum(isinstance(end, Tokens) for end in ends) <= 1
+        assert await refused(sessions.principal(tokens.access_token)) == "session-ended"
+
+    site.run(scenario())
+
+
+async def _try(work):
+    try:
+        return await work
+    except NotAuthenticated as error:
+        return error
 
 
 @pytest.mark.parametrize(("pause_days", "times", "works"), [(6, 4, True), (7, 1, False), (6, 5, False)])

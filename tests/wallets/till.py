@@ -77,7 +77,7 @@ class Till:
     ) -> Answer:
         """Ask for a withdrawal."""
 
-        async def second_factor() -> None:
+        async def second_factor(_: str) -> None:
             self.codes.append(user)
 
         name = f"{user}:{key or f'ask-{next(_numbers)}'}"

@@ -22,6 +22,7 @@ from live.api.reads.transfers import (
 )
 from live.api.services import Services, Using
 from live.api.wallet_forms import AddressItem, ChainAsset, MailedToken, NewAddress, NewWithdrawal
+from live.api.wording import worded
 from live.identity.principal import Principal, Scope
 from live.wallets.flow import Wish
 
@@ -30,7 +31,9 @@ router = APIRouter(tags=["wallets"], responses=documented(401, 403))
 Reader = Annotated[Principal, needs(Scope.READ)]
 Withdrawer = Annotated[Principal, needs(Scope.WITHDRAW)]
 Owner = Annotated[Principal, needs(Scope.ACCOUNT)]
-WithdrawalName = Annotated[str, Path(pattern=r"^w[0-9]{1,18}$", examples=["w1207"])]
+WithdrawalName = Annotated[
+    str, Path(pattern=worded(r"^w[0-9]{1,18}$", "a withdrawal's id, such as w1207"), examples=["w1207"])
+]
 AddressName = Annotated[Id, Path()]
 
 
@@ -92,8 +95,8 @@ async def request_withdrawal(
         origin.ip,
     )
 
-    async def second_factor() -> None:
-        await using.identity.second_factor.check(user, body.code, origin)
+    async def second_factor(use: str) -> None:
+        await using.identity.second_factor.check(user, body.code, origin, use)
 
     answer = check_done(await using.withdrawals.request(wish, second_factor))
     return await _withdrawal(using, withdrawer, answer.id, 201)
@@ -133,11 +136,14 @@ async def addresses(using: Using, reader: Reader) -> list[AddressItem]:
 @router.post("/addresses", status_code=201, responses=documented(409), summary="Add an address to my book")
 async def add_address(using: Using, owner: Owner, body: NewAddress, origin: From) -> AddressItem:
     """Add an address, with a code of the authenticator; withdrawals may go there a day later."""
-    # Looked at first: a code is used up by it.
-    await using.withdrawals.addresses.check_addable(body.chain, body.address, body.label)
-    await using.identity.second_factor.check(owner.user, body.code, origin)
-    added = await using.withdrawals.add_address(owner.user, body.chain, body.address, body.label)
-    await using.identity.events.add(owner.user, "ADDRESS_ADDED", origin, f"{added.chain} {added.address}")
+    # Looked at first: a code is used up by it, for this address, however often it is sent.
+    address, label = await using.withdrawals.addresses.check_addable(body.chain, body.address, body.label)
+    use = f"address {body.chain} {address} {label}"
+    await using.identity.second_factor.check(owner.user, body.code, origin, use)
+    added, new = await using.withdrawals.add_address(owner.user, body.chain, address, label)
+    if new:
+        detail = f"{added.chain} {added.address}"
+        await using.identity.events.add(owner.user, "ADDRESS_ADDED", origin, detail)
     return AddressItem.of(added)
 
 
