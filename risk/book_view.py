@@ -1,5 +1,6 @@
 """What a shell may ask of a book between two inputs: read here, changed only by ``Book.handle``."""
 
+from collections.abc import Container
 from decimal import Decimal
 
 from risk import house
@@ -25,6 +26,11 @@ class BookView:
     def positions(self) -> dict[int, Position]:
         """Return the open positions by id; to be read, never changed."""
         return self._core.positions
+
+    def symbols_of(self, name: str) -> Container[str]:
+        """Return the symbols in which a user has, or has had, positions."""
+        user = self._core.users.get(name)
+        return () if user is None else user.by_symbol.keys()
 
     def venue_position(self, account: HlAccount, symbol: str) -> Decimal:
         """Return the signed size the book expects on one of our HL accounts."""

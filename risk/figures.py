@@ -15,10 +15,10 @@ from risk.account import (
 )
 from risk.core import Core
 from risk.ledger import ZERO, withdrawals_pending
-from risk.margin import liquidation_price
+from risk.margin import liquidation_mark
 from risk.margin_tiers import MarginTiers
 from risk.record import record
-from risk.state import Position, User
+from risk.state import Position, SymbolState, User
 
 Leg = tuple[int, Decimal, MarginTiers]  # side, size in coins, margin table
 
@@ -92,17 +92,11 @@ def account_figures(core: Core, name: str) -> AccountFigures:
 
 def _isolated(core: Core, position: Position) -> PositionFigures:
     state = core.symbols[position.symbol]
-    equity = isolated_equity(core, position)
-    maintenance = state.spec.tiers.maintenance(position.size * state.mark)
-    price = liquidation_price(
-        side=position.side,
-        size=position.size,
-        price=state.mark,
-        equity=equity,
-        tiers=state.spec.tiers,
-    )
+    tiers, notional = state.spec.tiers, position.size * state.mark
+    equity, maintenance = isolated_equity(core, position), tiers.maintenance(notional)
+    price = liquidation_mark(position.side, position.size, state.mark, equity, tiers, ZERO)
     ratio = equity / maintenance if maintenance else None
-    return _position(core, position, position.margin, maintenance, equity, ratio, price)
+    return _position(state, position, notional, position.margin, maintenance, equity, ratio, price)
 
 
 def _cross(
@@ -111,23 +105,24 @@ def _cross(
     state = core.symbols[position.symbol]
     notional = position.size * state.mark
     maintenance = state.spec.tiers.maintenance(notional)
-    return _position(core, position, notional / position.leverage, maintenance, value, ratio, price)
+    initial = notional / position.leverage
+    return _position(state, position, notional, initial, maintenance, value, ratio, price)
 
 
 def _position(
-    core: Core,
+    state: SymbolState,
     position: Position,
+    notional: Decimal,
     initial: Decimal,
     maintenance: Decimal,
     equity: Decimal,
     ratio: Decimal | None,
     price: Decimal | None,
 ) -> PositionFigures:
-    state = core.symbols[position.symbol]
     return PositionFigures(
         position,
         state.mark,
-        position.size * state.mark,
+        notional,
         position.unrealised(state.mark),
         position.accrued(state.funding_index),
         initial,
@@ -150,14 +145,7 @@ def _cross_triggers(
         others = maintenance - sum((tiers.maintenance(p.size * mark) for p in held), ZERO)
         if len(held) == 1:
             (only,) = held
-            price = liquidation_price(
-                side=only.side,
-                size=only.size,
-                price=mark,
-                equity=value,
-                tiers=tiers,
-                other_maintenance=max(ZERO, others),
-            )
+            price = liquidation_mark(only.side, only.size, mark, value, tiers, max(ZERO, others))
             triggers[symbol] = {only.side: price}
             continue
         low, high = liquidation_range([(p.side, p.size, tiers) for p in held], mark, value, others)

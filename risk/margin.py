@@ -17,6 +17,7 @@ __all__ = [
     "Tiers",
     "account_summary",
     "initial_margin",
+    "liquidation_mark",
     "liquidation_price",
     "maintenance_margin",
     "max_leverage",
@@ -140,20 +141,30 @@ def liquidation_price(
     """
     if side not in (1, -1):
         raise InvalidInput(f"side was {side!r}; it must be +1 (long) or -1 (short)")
-    sign = int(side)
-    coins = _above_zero(size, "size")
-    other = _at_least_zero(other_maintenance, "other_maintenance")
-    table = MarginTiers.of(tiers)
-    # equity(x) = balance + side·coins·x, so ``needed`` is what side·coins·x − maintenance(x) must stay above.
-    needed = sign * coins * _above_zero(price, "price") - to_decimal(equity, "equity") + other
-    # Leverage falls from tier to tier, so maintenance is convex: the largest of coins·x·rate − deduction over
+    return liquidation_mark(
+        int(side),
+        _above_zero(size, "size"),
+        _above_zero(price, "price"),
+        to_decimal(equity, "equity"),
+        MarginTiers.of(tiers),
+        _at_least_zero(other_maintenance, "other_maintenance"),
+    )
+
+
+def liquidation_mark(
+    side: int, size: Decimal, price: Decimal, equity: Decimal, tiers: MarginTiers, other_maintenance: Decimal
+) -> Decimal | None:
+    """Return what ``liquidation_price`` does, of values that are known to be right."""
+    # equity(x) = balance + side·size·x, so ``needed`` is what side·size·x − maintenance(x) must stay above.
+    needed = side * size * price - equity + other_maintenance
+    # Leverage falls from tier to tier, so maintenance is convex: the largest of size·x·rate − deduction over
     # all tiers. Hence the trigger holds as soon as any tier's line says so, and the first root met is the one
     # whose notional lies in its own tier: the highest for a long, the lowest for a short.
     roots = [
-        (needed - deduction) * (2 * leverage) / (coins * (2 * sign * leverage - 1))
-        for leverage, deduction in zip(table.leverages, table.deductions, strict=True)
+        (needed - deduction) * (2 * leverage) / (size * (2 * side * leverage - 1))
+        for leverage, deduction in zip(tiers.leverages, tiers.deductions, strict=True)
     ]
-    nearest = max(roots) if sign > 0 else min(roots)
+    nearest = max(roots) if side > 0 else min(roots)
     return nearest if nearest > 0 else None
 
 

@@ -22,7 +22,7 @@ from risk.market import SymbolView
 from risk.numbers import round_money
 from risk.record import record
 from risk.scan import LiquidationIndex
-from risk.state import SPLIT_SUFFIX, User
+from risk.state import SPLIT_SUFFIX, SymbolState, User
 from risk.triggers import PriceTriggers
 
 
@@ -75,8 +75,7 @@ def part_of(
     own = {*symbols, *(view.symbol for view in quiet), *(user.by_symbol if user else ())}
     part.symbols = dict(core.symbols)
     for symbol in own & core.symbols.keys():
-        state = core.symbols[symbol]
-        part.symbols[symbol] = replace(state, guard=copy(state.guard), range_guard=copy(state.range_guard))
+        part.symbols[symbol] = _own(core.symbols[symbol])
     if now is not None:
         if now < core.now:
             raise InvalidInput(f"ts was {now}; it must not lie before the last input's {core.now}")
@@ -87,6 +86,25 @@ def part_of(
         house.take_view(part, view)
     part.events.clear()
     return part
+
+
+def valued(book: Book, views: Sequence[SymbolView]) -> Core:
+    """Return the books valued at quiet ``views``, to be looked at only: all else is shared with the book."""
+    core = book._core
+    if not views:
+        return core
+    part = copy(core)
+    part.events, part.touched, part.marks_moved = [], set(), set()
+    part.symbols = dict(core.symbols)
+    for view in views:
+        part.symbols[view.symbol] = _own(core.symbols[view.symbol])
+        house.take_view(part, view)
+    return part
+
+
+def _own(state: SymbolState) -> SymbolState:
+    """Copy a symbol's state, guards included."""
+    return replace(state, guard=copy(state.guard), range_guard=copy(state.range_guard))
 
 
 def _ledger_of(core: Core, user: User | None) -> Ledger:

@@ -28,7 +28,7 @@ from risk.figures import AccountFigures, PositionFigures, account_figures
 from risk.inputs import OrderSubmitted
 from risk.ledger import RISK_RESERVE, ZERO
 from risk.margin import initial_margin
-from risk.rehearsal import at_dearest, mean_price, part_of, rehearse
+from risk.rehearsal import at_dearest, mean_price, rehearse, valued
 from risk.watch import MarketWatch
 
 
@@ -51,8 +51,8 @@ def view(query: object, seen: Seen) -> View:
 @view.register
 def _account(query: AccountQuery, seen: Seen) -> AccountView:
     seen.machine.users.known(query.user)
-    part = part_of(seen.machine.book, query.user, seen.watch.unflushed())
-    figures = account_figures(part, query.user)
+    book = seen.machine.book
+    figures = account_figures(valued(book, seen.watch.unflushed(book.symbols_of(query.user))), query.user)
     return AccountView(
         seen.machine.seq,
         seen.now,

@@ -1,5 +1,6 @@
 """A rehearsed order says what the order then does, and leaves the book as it was."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given, settings
@@ -18,7 +19,7 @@ from risk.events import (
 from risk.figures import account_figures, liquidation_range
 from risk.inputs import FundingPublished, OrderSubmitted, OrderType, VenueFilled, VenueOrderEnded
 from risk.margin import MarginTiers, liquidation_price
-from risk.rehearsal import at_dearest, mean_price, part_of, rehearse
+from risk.rehearsal import at_dearest, mean_price, part_of, rehearse, valued
 from risk.settings import HOUR_NS, SECOND_NS
 from tests.risk.book_builder import CROSS, ISOLATED, UNLIMITED, D, Desk, of, settings_with
 
@@ -50,6 +51,34 @@ def try_both(desk, command):
         ]
         assert account_figures(rehearsed.after, command.user) == figures(desk.book, command.user)
     return rehearsed, events
+
+
+def look_twice(desk, move):
+    """An account as one looks at it, all else shared, is that of a copy on which anything might be done."""
+    before = desk.book.digest()
+    jump = 12 if move > 2 else 1  # one that leaves the symbol in quarantine, at its last valid mark
+    moved = [
+        moved_view(desk, symbol, mark * (100 + move * jump) / 100) for symbol, mark in desk.marks.items()
+    ]
+    for user in (*USERS, "nobody"):
+        for views in ((), moved, moved[:1]):
+            own = [view for view in views if view.symbol in desk.book.symbols_of(user)]
+            seen = account_figures(valued(desk.book, own), user)
+            assert seen == account_figures(part_of(desk.book, user, views), user)
+    assert desk.book.digest() == before
+
+
+def moved_view(desk, symbol, mark):
+    last = next(view for view in desk.book.views() if view.symbol == symbol)
+    mark = mark.quantize(last.mark)
+    return replace(
+        last,
+        ts=last.ts + 1,
+        seen_ns=last.seen_ns + 1,
+        prev_mark=last.mark,
+        mark=mark,
+        mark_seq=last.mark_seq + 1,
+    )
 
 
 def order(desk, number, user, symbol, side, size, **fields):
@@ -164,6 +193,7 @@ def test_rehearsals_of_any_orders_come_true(steps, split):
             fields |= {"type": OrderType.STOP_LOSS, "trigger_price": (mark * (100 + 2 * step["side"]) / 100)}
         command = order(desk, number, step["user"], step["symbol"], step["side"], size, **fields)
         _, events = try_both(desk, command)
+        look_twice(desk, step["move"])
         if step["fills"]:
             for sent in of(events, VenueOrderRequested):
                 if not sent.resting:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field
 
 _PLACES, _MONEY_PLACES = 12, 6  # of quotients: prices and ratios, and amounts
+_STEPS = {places: Decimal(1).scaleb(-places) for places in (_PLACES, _MONEY_PLACES)}
 
 DecimalText = Annotated[
     str, Field(pattern=r"^-?\d+(\.\d+)?$", description="A decimal as text, with every digit.")
@@ -41,14 +42,17 @@ def decimal_text(value: Decimal | None) -> str | None:
     """Write a decimal as the database does."""
     if value is None:
         return None
-    return format(value if value else abs(value), "f")
+    if not value:
+        return format(abs(value), "f")
+    text = str(value)  # a third of what format takes, and the same but for exponents
+    return format(value, "f") if "E" in text else text
 
 
 def quotient_text(value: Decimal | None, rounding: str = ROUND_HALF_UP, places: int = _PLACES) -> str | None:
     """Write a quotient, such as a mean price, rounded and without idle zeros."""
     if value is None:
         return None
-    return decimal_text(value.quantize(Decimal(1).scaleb(-places), rounding).normalize())
+    return decimal_text(value.quantize(_STEPS[places], rounding).normalize())
 
 
 def required_text(amount: Decimal) -> str | None:
