@@ -8,6 +8,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from live.api import document, problems, routes
 from live.api.middleware.bodies import Bodies
+from live.api.middleware.closed import Closed
 from live.api.middleware.errors import Errors
 from live.api.middleware.observed import Observed
 from live.api.middleware.rate_limits import RateLimits
@@ -52,6 +53,7 @@ def create_app(services: Services) -> FastAPI:
 def _wrap(app: FastAPI, services: Services) -> None:
     """Put the middleware around the routes, the innermost first."""
     app.add_middleware(Bodies, largest=services.settings.max_body_bytes)
+    app.add_middleware(Closed, level=services.service_level)
     app.add_middleware(Errors)
     app.add_middleware(RateLimits, rates=services.rates)
     app.add_middleware(SecurityHeaders)

@@ -17,6 +17,7 @@ from live.api.metrics import Metrics
 from live.api.rates import Rates
 from live.api.readiness import Readiness
 from live.api.reads.markets import Markets
+from live.api.service_level import ServiceLevel, open_service_level
 from live.api.settings import ApiSettings
 from live.api.shared_state import SharedState, open_shared_state
 from live.api.stream.hub import StreamHub, StreamLimits, open_stream
@@ -56,6 +57,7 @@ class Services:
     withdrawals: Withdrawals
     office: Office
     stream: StreamHub
+    service_level: ServiceLevel
     markets: Markets
     dev: bool = False
     move_market: MoveMarket | None = None
@@ -100,9 +102,9 @@ async def open_services(
             rules=rules,
         )
         stack.callback(identity.close)
-        hub = await stack.enter_async_context(
-            open_stream(pool, Endings(pool, clock, identity.rules), open_events(settings, here), stream)
-        )
+        level = await stack.enter_async_context(open_service_level(pool))
+        endings, events = Endings(pool, clock, identity.rules), open_events(settings, here)
+        hub = await stack.enter_async_context(open_stream(pool, endings, events, level, stream))
         yield Services(
             settings,
             pool,
@@ -117,6 +119,7 @@ async def open_services(
             Withdrawals(pool, bus, clock, identity.email_tokens, mailer, WithdrawalRules()),
             open_office(pool, bus, clock, identity.standings.forget),
             hub,
+            level,
             Markets(bus),
             dev,
             move_market,

@@ -18,6 +18,7 @@ from live.ledger.rows import (
     LiquidationRow,
     OrderRow,
     PositionRow,
+    ServiceLevelRow,
     WalletRow,
     WithdrawalRow,
 )
@@ -44,11 +45,15 @@ class UserRows(msgspec.Struct, omit_defaults=True):
 
 
 class Committed(msgspec.Struct, frozen=True, tag=True):
-    """Tell that the inputs up to ``seq`` are committed, and what that changed, by user; ``at`` is the books' time."""
+    """Tell that the inputs up to ``seq`` are committed, and what that changed, by user; ``at`` is the books' time.
+
+    ``level`` is the level of service, where that changed.
+    """
 
     seq: int
     at: int
     users: dict[str, UserRows]
+    level: int | None = None
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
@@ -105,7 +110,8 @@ def committed_of(batch: Batch, seq: int, at: int) -> Committed:
             add(name, row)
     for row in batch.replaced[WalletRow].values():
         add("wallets", row)
-    return Committed(seq, at, users)
+    switches = batch.appended[ServiceLevelRow]
+    return Committed(seq, at, users, switches[-1].level if switches else None)
 
 
 class Listener:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from live.api.stream.protocol import GOING_AWAY, INTERNAL, NOT_AUTHENTICATED, TOO_MANY, Closing, Missed
+from live.api.service_level import ServiceLevel
+from live.api.stream.protocol import (
+    GOING_AWAY,
+    INTERNAL,
+    NOT_AUTHENTICATED,
+    TOO_MANY,
+    TRY_LATER,
+    Closing,
+    Missed,
+)
 from live.api.stream.updates import MarkItem, MissedReader, Update, mark_item
 from live.books.events import BooksEvent, Committed, Gap, Marks
 from live.identity.endings import Endings
@@ -45,10 +54,13 @@ class StreamLimits:
 class StreamHub:
     """Know all connections of this process; ``seq`` is the last commit they were told of."""
 
-    def __init__(self, pool: asyncpg.Pool, endings: Endings, limits: StreamLimits) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, endings: Endings, level: ServiceLevel, limits: StreamLimits
+    ) -> None:
         self.reader = MissedReader(pool)
         self.endings = endings
         self.limits = limits
+        self._level = level
         self.seq = -1
         self.marks: dict[str, MarkItem] = {}
         self._broken = False
@@ -62,6 +74,8 @@ class StreamHub:
         """Add a connection that nobody is known to be behind yet; raises Closing where there are too many."""
         if self._broken:
             raise Closing(INTERNAL, "the stream cannot be served now; read over HTTP")
+        if self._level.closed:
+            raise _closed()
         if len(self._connections) >= self.limits.in_all:
             raise Closing(TOO_MANY, "too many connections; try again later")
         strangers = self._of_address[connection.address]
@@ -114,6 +128,8 @@ class StreamHub:
     def _committed(self, event: Committed) -> None:
         if event.seq <= self.seq:
             return
+        if event.level is not None:
+            self._level.tell(event.level)
         for user in event.users.keys() & self._of_user.keys():
             update = Update(event.seq, event.users[user])
             for connection in self._of_user[user]:
@@ -145,6 +161,10 @@ class StreamHub:
                 _log.warning("streams were not looked after: %s", error)
 
     async def _end_some(self) -> None:
+        if self._level.closed:
+            for connection in self._connections:
+                connection.drop(_closed())
+            return
         sessions: set[str] = set()
         keys: set[tuple[str, datetime | None]] = set()
         for connection in self._connections:
@@ -172,15 +192,20 @@ class StreamHub:
             del where[name]
 
 
+def _closed() -> Closing:
+    return Closing(TRY_LATER, "the service is closed for now; come back and subscribe with after")
+
+
 @asynccontextmanager
 async def open_stream(
     pool: asyncpg.Pool,
     endings: Endings,
     events: AbstractAsyncContextManager[AsyncIterator[BooksEvent]],
+    level: ServiceLevel,
     limits: StreamLimits | None = None,
 ) -> AsyncIterator[StreamHub]:
     """Give the hub of this process, which tells of ``events`` while the block lasts."""
-    hub = StreamHub(pool, endings, limits or StreamLimits())
+    hub = StreamHub(pool, endings, level, limits or StreamLimits())
     async with events as heard:
         hub.seq = await hub.reader.current()  # after we listen: no commit is between the two
         tasks = {asyncio.create_task(hub.tell(heard)), asyncio.create_task(hub.look_after())}
