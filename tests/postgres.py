@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,15 +66,20 @@ def start_postgres(folder: Path, *settings: str) -> Postgres:
     return Postgres(start_server(folder, *settings))
 
 
+_OF_THIS_PROCESS = pytest.StashKey[Postgres]()
+
+
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """Give a server of this test process's own."""
-    with reachable_folder() as folder:
-        server = start_postgres(folder, "fsync=off")
-        try:
-            yield server
-        finally:
-            server.kill()  # its folder goes too: to end in order would be to write everything down first
+def postgres(pytestconfig: pytest.Config) -> Postgres:
+    """Give a server of this test process's own, the same to each file that imports this."""
+    if _OF_THIS_PROCESS not in pytestconfig.stash:
+        folder = ExitStack()
+        pytestconfig.add_cleanup(folder.close)
+        server = start_postgres(folder.enter_context(reachable_folder()), "fsync=off")
+        # Its folder goes too: to end in order would be to write everything down first.
+        folder.callback(server.kill)
+        pytestconfig.stash[_OF_THIS_PROCESS] = server
+    return pytestconfig.stash[_OF_THIS_PROCESS]
 
 
 @contextmanager
