@@ -4,7 +4,7 @@ principal: Annotated[Principal, needs(Scope.TRADE)]
 principal: Annotated[Principal, operator(Role.RISK_MANAGER)]
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
 
+from live.api.lean import LeanRequest
 from live.api.services import Services, Using
 from live.identity.errors import NotAuthenticated, NotPermitted
 from live.identity.events import Origin
@@ -60,17 +61,21 @@ async def known(connection: HTTPConnection, using: Services, body: bytes = b"") 
 
     Raises NotAuthenticated or NotPermitted, and Problem 429.
     """
-    headers = connection.headers
-    authorization, key = headers.get("authorization"), headers.get("hp-key")
+    return await _known(connection.scope, dict(reversed(connection.scope["headers"])), using, body)
+
+
+async def _known(scope: Any, headers: Mapping[bytes, bytes], using: Services, body: bytes) -> Principal:
+    authorization, key = headers.get(b"authorization"), headers.get(b"hp-key")
     if authorization is not None and key is None:
-        kind, _, token = authorization.partition(" ")
+        kind, _, token = authorization.decode("latin-1").partition(" ")
         if kind.lower() != "bearer":
             raise NotAuthenticated("wrong-token", "Authorization must be: Bearer and an access token")
         principal = await using.identity.sessions.principal(token.strip())
-        await using.rates.charge(connection.scope, "user", principal.user)
+        await using.rates.charge(scope, "user", principal.user)
     elif key is not None and authorization is None:
-        principal = await using.identity.signatures.principal(_signed(connection, key, body))
-        await using.rates.charge(connection.scope, "key", key)
+        signed = _signed(scope, headers, key.decode("latin-1"), body)
+        principal = await using.identity.signatures.principal(signed)
+        await using.rates.charge(scope, "key", signed.key)
     else:
         raise NotAuthenticated(
             "not-authenticated", "log in and send Authorization: Bearer, or sign with an API key, not both"
@@ -87,9 +92,9 @@ def needs(scope: Scope) -> Any:
     return _by_session(check) if scope is Scope.ACCOUNT else _by_either(check)
 
 
-async def permitted(request: Request, using: Services, scope: Scope) -> Principal:
+async def permitted(request: LeanRequest, scope: Scope) -> Principal:
     """Return who sends a request that may do ``scope``: what ``needs`` gives, for routes without dependencies."""
-    principal = await known(request, using, await request.body())
+    principal = await _known(request.scope, request.headers, request.services, await request.body())
     _check_scope(principal, scope)
     return principal
 
@@ -149,20 +154,19 @@ async def _checked(request: Request, using: Services, check: Callable[[Principal
     return principal
 
 
-def _signed(connection: HTTPConnection, key: str, body: bytes) -> SignedRequest:
-    scope, headers = connection.scope, connection.headers
-    target = scope["raw_path"].decode("latin-1")
+def _signed(scope: Any, headers: Mapping[bytes, bytes], key: str, body: bytes) -> SignedRequest:
+    target, window, client = scope["raw_path"], headers.get(b"hp-recv-window"), scope.get("client")
     if scope["query_string"]:
-        target += "?" + scope["query_string"].decode("latin-1")
+        target += b"?" + scope["query_string"]
     return SignedRequest(
         key,
-        headers.get("hp-timestamp", ""),
-        headers.get("hp-signature", ""),
-        headers.get("hp-recv-window"),
+        headers.get(b"hp-timestamp", b"").decode("latin-1"),
+        headers.get(b"hp-signature", b"").decode("latin-1"),
+        None if window is None else window.decode("latin-1"),
         scope.get("method", "GET"),  # a WebSocket begins with one
-        target,
+        target.decode("latin-1"),
         body,
-        _address(connection.client.host if connection.client else ""),
+        _address(client[0] if client else ""),
     )
 
 

@@ -13,12 +13,10 @@ from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_dependant, request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import QueryParams
-from starlette.requests import Request
 from starlette.responses import Response
 
 from live.api.auth import permitted
-from live.api.lean import lean
-from live.api.services import Services
+from live.api.lean import LeanRequest, Serve, lean
 from live.identity.principal import Scope
 
 _REMEMBERED, _LONGEST = 1_000, 200  # queries of each read, and their bytes
@@ -40,7 +38,7 @@ def read(router: APIRouter, path: str, **described: Any) -> Callable[[Endpoint],
     return routed
 
 
-def _serving(known: Dependant, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+def _serving(known: Dependant, endpoint: Endpoint) -> Serve:
     assert {each.name for each in known.dependencies} == {"using", "reader"}, endpoint
     assert known.header_params == known.cookie_params == known.body_params == [], endpoint
 
@@ -49,14 +47,13 @@ def _serving(known: Dependant, endpoint: Endpoint) -> Callable[[Request], Awaita
 
     remembered = lru_cache(_REMEMBERED)(of_query)
 
-    async def serve(request: Request) -> Response:
-        using: Services = request.app.state.services
-        reader = await permitted(request, using, Scope.READ)
-        of_path, wrong = request_params_to_args(known.path_params, request.path_params)
+    async def serve(request: LeanRequest) -> Response:
+        reader = await permitted(request, Scope.READ)
+        of_path, wrong = request_params_to_args(known.path_params, request.parts)
         query: bytes = request.scope["query_string"]
         asked, wrong_too = (remembered if len(query) <= _LONGEST else of_query)(query)
         if wrong or wrong_too:
             raise RequestValidationError(wrong + wrong_too)
-        return await endpoint(using=using, reader=reader, **of_path, **asked)
+        return await endpoint(using=request.services, reader=reader, **of_path, **asked)
 
     return serve

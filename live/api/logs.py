@@ -27,11 +27,15 @@ _SECRET_TEXT = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
+_sink: BinaryIO | None = None
+
 
 def configure(level: str = "info", out: BinaryIO | None = None) -> None:
     """Send all logs from ``level`` on to ``out``, standard error unless given."""
+    global _sink
     out = out or sys.stderr.buffer
     number = logging.getLevelNamesMapping()[level.upper()]
+    _sink = out if number <= logging.INFO else None
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.format_exc_info,
@@ -58,11 +62,16 @@ def configure(level: str = "info", out: BinaryIO | None = None) -> None:
     logging.getLogger("live").setLevel(number)
 
 
+def sink() -> BinaryIO | None:
+    """Return where lines of the level ``info`` go; None where they are not written."""
+    return _sink
+
+
 def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Hide the value of every field whose name speaks of a secret, and secrets inside texts."""
     for name, value in event.items():
         if isinstance(value, str):
-            event[name] = HIDDEN if _is_secret(name) else _without_secrets(value)
+            event[name] = HIDDEN if _is_secret(name) else without_secrets(value)
         elif not isinstance(value, int | float):
             event[name] = _redacted(name, value)
     return event
@@ -77,7 +86,7 @@ def _redacted(name: str, value: Any) -> Any:
         return [_redacted("", each) for each in value]
     if value is None or isinstance(value, int | float):
         return value
-    return _without_secrets(value if isinstance(value, str) else repr(value))
+    return without_secrets(value if isinstance(value, str) else repr(value))
 
 
 @lru_cache(10_000)
@@ -85,7 +94,8 @@ def _is_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
+    """Return a text with the secrets in it hidden."""
     lower = text.lower()
     for part in _SUSPECT:
         if part in lower:

@@ -125,6 +125,8 @@ def problem_of(error: Exception) -> Problem:
     """Return the problem that an error is; of one that nobody foresaw it tells nothing."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, RequestValidationError):
+        return _invalid(error)
     if isinstance(error, KeyReused):  # its own text has the books' key, which names the user too
         return Problem(409, "key-reused", _REUSED, errors=[FieldError(field=_KEY, detail=_REUSED)])
     for kind in type(error).__mro__:
@@ -157,7 +159,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def install(app: FastAPI) -> None:
     """Have what the framework refuses answered with problem documents; the middleware ``Errors`` does the rest."""
-    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _http)
 
 
@@ -169,16 +171,18 @@ async def _http(request: Request, error: Exception) -> Response:
     return problem_response(problem, request.scope["request_id"])
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    """Tell what the framework finds wrong with the fields of a request."""
+    return problem_response(problem_of(error), request.scope["request_id"])
+
+
+def _invalid(error: RequestValidationError) -> Problem:
     """Name each field that is wrong, without its value: it may be a password."""
-    assert isinstance(error, RequestValidationError)
     found = error.errors()
     if any(each["type"] == "json_invalid" for each in found):
-        problem = Problem(400, "malformed", "the body was no valid JSON")
-    else:
-        errors = [FieldError(field=_name(each["loc"]), detail=wrong(each)) for each in found]
-        problem = Problem(422, "invalid", f"{errors[0].field}: {errors[0].detail}", errors=errors)
-    return problem_response(problem, request.scope["request_id"])
+        return Problem(400, "malformed", "the body was no valid JSON")
+    errors = [FieldError(field=_name(each["loc"]), detail=wrong(each)) for each in found]
+    return Problem(422, "invalid", f"{errors[0].field}: {errors[0].detail}", errors=errors)
 
 
 def _name(place: Sequence[str | int]) -> str:

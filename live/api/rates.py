@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from math import ceil
 from typing import Any, Literal
 
 from live.api.problems import Problem
@@ -28,9 +27,11 @@ class Rates:
         self._shared = shared
         self._now_s = now_s
         self._rules: dict[str, tuple[int, int]] = {}
+        self._policies: dict[str, bytes] = {}
         for kind in ("address", "user", "key", "login"):
             rate = rate_of(getattr(settings, f"rate_limit_{kind}"))
-            self._rules[kind] = rate.amount, rate.get_expiry()
+            self._rules[kind] = amount, window_s = rate.amount, rate.get_expiry()
+            self._policies[kind] = b'"%b";q=%d;w=%d' % (kind.encode(), amount, window_s)
 
     async def charge(self, scope: Any, kind: Kind, who: str) -> None:
         """Count one request of ``who``; the answer to ``scope`` tells what is left of the tightest limit.
@@ -41,7 +42,7 @@ class Rates:
         so_far = await self._shared.count(f"{kind}:{who}", window_s)
         left = max(0, amount - so_far)
         tightest = scope.get(_OF_SCOPE)
-        if tightest is None or left / amount < tightest[1] / tightest[2]:
+        if tightest is None or left * tightest[2] < tightest[1] * amount:
             scope[_OF_SCOPE] = kind, left, amount, window_s
         if so_far > amount:
             retry_s = self._left_s(window_s)
@@ -52,14 +53,14 @@ class Rates:
         """Return RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers) of the tightest limit."""
         if (tightest := scope.get(_OF_SCOPE)) is None:
             return []
-        kind, left, amount, window_s = tightest
+        kind, left, _, window_s = tightest
         return [
-            (b"ratelimit", b'"%s";r=%d;t=%d' % (kind.encode(), left, self._left_s(window_s))),
-            (b"ratelimit-policy", b'"%s";q=%d;w=%d' % (kind.encode(), amount, window_s)),
+            (b"ratelimit", b'"%b";r=%d;t=%d' % (kind.encode(), left, self._left_s(window_s))),
+            (b"ratelimit-policy", self._policies[kind]),
         ]
 
     def _left_s(self, window_s: int) -> int:
-        return max(1, ceil(window_s - self._now_s() % window_s))
+        return window_s - int(self._now_s()) % window_s
 
 
 @lru_cache(10_000)

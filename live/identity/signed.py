@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import asyncpg
 
@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"[0-9]{1,15}")
 _READ_ANEW_NS = int(WINDOW_S / 3) * SECOND_NS
 _MOST_KNOWN = 100_000
 _MS_NS = 1_000_000
-_NO_SECRET = "-" * 43
+_NO_SECRET = b"-" * 43
 
 
 class Marks(Protocol):
@@ -42,8 +42,7 @@ class Marks(Protocol):
         """Tell whether ``key`` comes for the first time within ``ttl_s`` seconds, and mark it."""
 
 
-@dataclass(frozen=True)
-class SignedRequest:
+class SignedRequest(NamedTuple):
     """Hold a request as it came: headers as text, ``target`` the raw path with its query."""
 
     key: str
@@ -60,11 +59,10 @@ class SignedRequest:
 class _Known:
     """Hold a key as it was read at ``read_ns``."""
 
-    account: str
-    scopes: frozenset[Scope]
+    principal: Principal
     networks: tuple[Network, ...]
-    secret: str = field(repr=False)
-    previous: str | None = field(repr=False)
+    secret: bytes = field(repr=False)
+    previous: bytes | None = field(repr=False)
     previous_until: datetime | None
     changed_at: datetime
     revoked: bool
@@ -103,7 +101,7 @@ class Signatures:
         ttl_s = (self._rules.longest_window_ms + 2 * self._rules.ahead_ms) / 1000
         if not await self._marks.once(f"signature:{request.key}:{request.signature}", ttl_s):
             raise NotAuthenticated("replayed", "a request with this signature came before; sign each anew")
-        return Principal(known.account, "api_key", request.key, known.scopes)
+        return known.principal
 
     def _check_time(self, request: SignedRequest) -> None:
         """Raise for a request out of its receive window."""
@@ -133,7 +131,7 @@ class Signatures:
         given = request.signature if _SIGNATURE.fullmatch(request.signature) else "-" * 64
         found = False
         for secret in secrets:
-            right = hmac.digest(secret.encode(), signed, hashlib.sha256).hex()
+            right = hmac.digest(secret, signed, hashlib.sha256).hex()
             found |= hmac.compare_digest(right, given)
         return found
 
@@ -161,8 +159,7 @@ class Signatures:
             return None
         previous = row["previous_secret"]
         return _Known(
-            row["account_id"],
-            frozenset(Scope(scope) for scope in row["scopes"]),
+            Principal(row["account_id"], "api_key", key, frozenset(map(Scope, row["scopes"]))),
             tuple(row["networks"]),
             self._open(key, row["secret"]),
             None if previous is None else self._open(key, previous),
@@ -172,5 +169,5 @@ class Signatures:
             read_ns,
         )
 
-    def _open(self, key: str, sealed: bytes) -> str:
-        return self._keyring.unseal(sealed, row_of(key)).decode()
+    def _open(self, key: str, sealed: bytes) -> bytes:
+        return self._keyring.unseal(sealed, row_of(key))

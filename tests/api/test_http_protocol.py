@@ -10,18 +10,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from starlette.requests import Request
 
 from live.api import problems
+from live.api.app import Application
+from live.api.lean import LeanRoutes
+from live.api.metrics import Metrics
+from live.api.middleware.entrance import Entrance
 from live.api.middleware.errors import Errors
-from live.api.middleware.request_id import RequestId
+from live.api.rates import Rates
+from live.api.settings import ApiSettings
+from live.api.shared_state import InMemory
 from live.cli_serve import serve_app
 
+LARGEST_BODY = 65_536
 LIMITS = {"HEAD_S": 0.5, "BODY_S": 1.0, "STOPPING_S": 0.4}
 POST = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n"
+CHUNKED = POST[: POST.rindex(b"Content-L")] + b"Transfer-Encoding: chunked\r\n\r\n"
 GET = b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
-EXPECTING = b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+EXPECTING = b"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +50,11 @@ class Site:
 
 @asynccontextmanager
 async def site() -> AsyncIterator[Site]:
-    app = FastAPI()
+    app = Application()
     problems.install(app)
     app.add_middleware(Errors)
-    app.add_middleware(RequestId)
+    rates = Rates(ApiSettings(), InMemory())
+    app.entrance = Entrance(app.framework, LeanRoutes(()), rates, Metrics(), largest_body=LARGEST_BODY)
     go_on = asyncio.Event()
 
     @app.api_route("/echo", methods=["GET", "POST"])
@@ -115,10 +123,10 @@ def told(answer: bytes) -> tuple[int, str]:
         ([b"GET /echo HTTP/1.1\r\nHost: x\r\n"], (408, "too-slow")),
         ([POST + b"\r\n12345"], (408, "too-slow")),
         ([POST + b"\r\n", b"12345"], (408, "too-slow")),
-        ([b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12"], (408, "too-slow")),
+        ([CHUNKED + b"5\r\n12"], (408, "too-slow")),
         ([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"], (400, "malformed")),
         ([b"GET /echo HTTP/1.1\r\nHost x\r\n\r\n"], (400, "malformed")),
-        ([b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"], (400, "malformed")),
+        ([CHUNKED + b"zz\r\n"], (400, "malformed")),
         ([POST + b"Content-Length: 11\r\n\r\n"], (400, "malformed")),
     ],
 )

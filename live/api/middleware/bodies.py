@@ -1,6 +1,6 @@
 """Which bodies are taken: JSON, no larger than the limit, also where a request does not say how large it is."""
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive
 
 from live.api.problems import Problem
 
@@ -14,33 +14,17 @@ class Bodies:
     read up to the limit.
     """
 
-    def __init__(self, app: ASGIApp, largest: int) -> None:
-        self._app = app
+    def __init__(self, largest: int) -> None:
         self._largest = largest
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on whose body will do."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        length = kind = b""
-        chunked = False
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                length = value
-            elif name == b"content-type":
-                kind = value
-            elif name == b"transfer-encoding":
-                chunked = True
-        if chunked:
-            receive = await self._read(receive)
-        elif length:
+    def check(self, headers: dict[bytes, bytes]) -> bool:
+        """Return whether a body is yet to be ``read``; raises Problem for one that will not do."""
+        chunked, length = b"transfer-encoding" in headers, headers.get(b"content-length", b"")
+        if length and not chunked:
             self._check_length(length)
-        if (chunked or length.strip(b"0")) and kind.partition(b";")[0].strip().lower() != _JSON:
-            raise Problem(
-                415, "unsupported-media-type", "the body must be JSON: Content-Type: application/json"
-            )
-        await self._app(scope, receive, send)
+        if (chunked or length.strip(b"0")) and (kind := headers.get(b"content-type", b"")) != _JSON:
+            _check_kind(kind)
+        return chunked
 
     def _check_length(self, length: bytes) -> None:
         if not length.isdigit():
@@ -48,7 +32,8 @@ class Bodies:
         if int(length) > self._largest:
             raise self._too_large()
 
-    async def _read(self, receive: Receive) -> Receive:
+    async def read(self, receive: Receive) -> Receive:
+        """Read a body of unknown length; return what gives it again. Raises Problem for one that is too large."""
         parts: list[bytes] = []
         size, more = 0, True
         while more:
@@ -70,3 +55,8 @@ class Bodies:
     def _too_large(self) -> Problem:
         detail = f"the body was larger than {self._largest} bytes"
         return Problem(413, "too-large", detail, headers={"Connection": "close"})
+
+
+def _check_kind(kind: bytes) -> None:
+    if kind.partition(b";")[0].strip().lower() != _JSON:
+        raise Problem(415, "unsupported-media-type", "the body must be JSON: Content-Type: application/json")

@@ -1,7 +1,5 @@
 """Every error a request ends with becomes a problem document; one that nobody foresaw is logged and told as 500."""
 
-import asyncio
-
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,14 +11,25 @@ _log = structlog.get_logger("live.api")
 _STOPPED = "the server stopped before this was answered"
 
 
+async def answer_for(error: BaseException, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request that ended with an error, or was broken off, before it was answered."""
+    if isinstance(error, Exception):
+        problem = _told(error, scope)
+    elif scope["type"] == "http":
+        problem = _stopped(scope["method"])
+    else:
+        return
+    await problem_response(problem, scope["request_id"])(scope, receive, send)
+
+
 class Errors:
-    """Answer for what was raised inside, as long as nothing was answered yet."""
+    """Answer for what was raised in the framework, which would tell it in its own way."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, whatever happens."""
+        """Answer, unless half an answer is out: that cannot be mended, and the server cuts the connection."""
         began = False
 
         async def send_and_note(message: Message) -> None:
@@ -30,18 +39,20 @@ class Errors:
 
         try:
             await self._app(scope, receive, send_and_note)
-        except asyncio.CancelledError:  # the server stops, and waits no longer
-            if not began and scope["type"] == "http":
-                await problem_response(_stopped(scope["method"]), scope["request_id"])(scope, receive, send)
-            raise
         except Exception as error:
-            problem = scope.get(REFUSED) or problem_of(error)
-            name_field(problem, scope)
-            if problem.status == 500 and problem is not error:
-                _log.exception("unexpected", request_id=scope["request_id"], kind=type(error).__name__)
-            if began:  # half an answer cannot be mended: the server cuts the connection
+            if began:
+                _told(error, scope)
                 raise
-            await problem_response(problem, scope["request_id"])(scope, receive, send)
+            await answer_for(error, scope, receive, send)
+
+
+def _told(error: Exception, scope: Scope) -> Problem:
+    """Return the problem that an error is; log one that nobody foresaw."""
+    problem: Problem = scope.get(REFUSED) or problem_of(error)
+    name_field(problem, scope)
+    if problem.status == 500 and problem is not error:
+        _log.exception("unexpected", request_id=scope["request_id"], kind=type(error).__name__)
+    return problem
 
 
 def _stopped(method: str) -> Problem:

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 _Header = tuple[bytes, bytes]
 
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
@@ -27,23 +25,3 @@ def headers_for(scheme: str, given: Iterable[_Header]) -> list[_Header]:
     if scheme == "https":
         headers.append(_HSTS)
     return headers
-
-
-class SecurityHeaders:
-    """Add them to every answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with them."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = headers_for(scope["scheme"], message.get("headers", ()))
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)

@@ -6,14 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict
-from starlette.requests import Request
 from starlette.responses import Response
 
 from live.api.answers import json_answer
 from live.api.auth import needs, permitted
 from live.api.bodies import CloseBody, MarginBody, OrderBody
 from live.api.idempotency import IdempotencyKey, command_key
-from live.api.lean import body_as, idempotency_key, lean, path_part
+from live.api.lean import LeanRequest, body_as, idempotency_key, lean, path_part
 from live.api.problems import Problem, check_done, documented
 from live.api.reads.filters import Id, Symbol
 from live.api.reads.open_orders import open_at
@@ -56,10 +55,10 @@ async def place_order(using: Using, trader: Trader, key: IdempotencyKey, body: O
     return json_answer(order_answer(check_done(answer)), 201)
 
 
-async def _serve_order(request: Request) -> Response:
-    using: Services = request.app.state.services
-    trader = await permitted(request, using, Scope.TRADE)
-    return await place_order(using, trader, idempotency_key(request), await body_as(request, OrderBody))
+async def _serve_order(request: LeanRequest) -> Response:
+    trader = await permitted(request, Scope.TRADE)
+    key, body = idempotency_key(request), await body_as(request, OrderBody)
+    return await place_order(request.services, trader, key, body)
 
 
 router.add_api_route(
@@ -91,11 +90,10 @@ async def cancel_order(using: Using, trader: Trader, key: IdempotencyKey, order_
     return json_answer({"order_id": order_id, "seq": check_done(answer).seq})
 
 
-async def _serve_cancel(request: Request) -> Response:
-    using: Services = request.app.state.services
-    trader = await permitted(request, using, Scope.TRADE)
+async def _serve_cancel(request: LeanRequest) -> Response:
+    trader = await permitted(request, Scope.TRADE)
     order_id = path_part(request, "order_id", _is_order, _WANTED)
-    return await cancel_order(using, trader, idempotency_key(request), order_id)
+    return await cancel_order(request.services, trader, idempotency_key(request), order_id)
 
 
 router.add_api_route(
