@@ -48,9 +48,10 @@ _API_KEY = _Described(
         name="HP-KEY",
         description=(
             "The id of an API key, with HP-TIMESTAMP (ms since 1970) and HP-SIGNATURE: HMAC-SHA256 in lower-case hex, "
-            "keyed with the secret's text, over `timestamp`, `METHOD`, `path with query` and the SHA-256 of the body "
-            "in hex, a line feed between each. HP-RECV-WINDOW: how many ms it may be under way (5000, at most 60000). "
-            "Each signature is taken once."
+            "keyed with the secret's text, over `timestamp`, `METHOD`, `path with query`, `HP-RECV-WINDOW`, "
+            "`Idempotency-Key` (nothing where the request has no such header) and the SHA-256 of the body in hex, a "
+            "line feed between each. HP-RECV-WINDOW: how many ms it may be under way (5000, at most 60000). Each "
+            "signature is taken once."
         ),
     ),
 )
@@ -160,9 +161,16 @@ def _signed(scope: Any, headers: Mapping[bytes, bytes], key: str, body: bytes) -
         target += b"?" + scope["query_string"]
     return SignedRequest(
         key,
+<<<<<<< theirs
+        headers.get("hp-timestamp", ""),
+        headers.get("hp-signature", ""),
+        headers.get("hp-recv-window"),
+        headers.get("idempotency-key", ""),
+=======
         headers.get(b"hp-timestamp", b"").decode("latin-1"),
         headers.get(b"hp-signature", b"").decode("latin-1"),
         None if window is None else window.decode("latin-1"),
+>>>>>>> A
         scope.get("method", "GET"),  # a WebSocket begins with one
         target.decode("latin-1"),
         body,

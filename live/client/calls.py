@@ -181,13 +181,14 @@ class Calls:
         given: Any = {name: _text(value) for name, value in params.items() if value is not None}
         request = self._http.build_request(method, API + path, params=given, content=content, headers=headers)
         if known:
-            request.headers.update(await self._credentials(method, request.url.raw_path.decode(), content))
+            target = request.url.raw_path.decode()
+            request.headers.update(await self._credentials(method, target, content, key or ""))
         return await self._http.send(request)
 
-    async def _credentials(self, method: str, target: str, content: bytes) -> dict[str, str]:
+    async def _credentials(self, method: str, target: str, content: bytes, key: str) -> dict[str, str]:
         if self.session is not None:
             return {"Authorization": f"Bearer {await self.access_token()}"}
-        return {} if self.signer is None else self.signer.headers(method, target, content)
+        return {} if self.signer is None else self.signer.headers(method, target, content, key)
 
     async def _renew(self, session: Session) -> None:
         """Change the refresh token for new tokens, once for all who wait for that: it counts a single time."""

@@ -29,15 +29,19 @@ class Signer:
         self._clock = clock
         self._last_ms = 0
 
-    def sign(self, method: str, target: str, body: bytes = b"") -> tuple[str, str]:
-        """Return timestamp and signature of a request; ``target`` is the path with its query, as sent."""
+    def sign(self, method: str, target: str, body: bytes = b"", key: str = "") -> tuple[str, str]:
+        """Return timestamp and signature of a request; ``target`` is the path with its query, as sent.
+
+        ``key`` is its Idempotency-Key, if it has one.
+        """
         self._last_ms = max(self._clock() // 1_000_000, self._last_ms + 1)
-        text = f"{self._last_ms}\n{method}\n{target}\n{hashlib.sha256(body).hexdigest()}"
+        window = ""  # the server's own
+        text = f"{self._last_ms}\n{method}\n{target}\n{window}\n{key}\n{hashlib.sha256(body).hexdigest()}"
         return str(self._last_ms), hmac.digest(self._secret, text.encode(), "sha256").hex()
 
-    def headers(self, method: str, target: str, body: bytes = b"") -> dict[str, str]:
+    def headers(self, method: str, target: str, body: bytes = b"", key: str = "") -> dict[str, str]:
         """Return the headers that sign a request."""
-        timestamp, signature = self.sign(method, target, body)
+        timestamp, signature = self.sign(method, target, body, key)
         return {"HP-KEY": self.key, "HP-TIMESTAMP": timestamp, "HP-SIGNATURE": signature}
 
 

@@ -1,7 +1,8 @@
 """Signed requests: whose API key signed this, now, from an allowed place, and for the first time.
 
 The signature is HMAC-SHA256 in lower-case hex, keyed with the secret's text, over the timestamp in ms, the method, the
-path with its query as sent, and the body's SHA-256 in hex, with a line feed between each.
+path with its query as sent, the receive window, the idempotency key (each as its header has it, nothing without one),
+and the body's SHA-256 in hex, with a line feed between each.
 """
 
 import hashlib
@@ -49,6 +50,7 @@ class SignedRequest(NamedTuple):
     timestamp: str
     signature: str
     window: str | None
+    idempotency_key: str
     method: str
     target: str
     body: bytes
@@ -91,20 +93,19 @@ class Signatures:
 
     async def principal(self, request: SignedRequest) -> Principal:
         """Return who signed a request; raises NotAuthenticated, or NotPermitted from another network."""
-        self._check_time(request)
+        window_ms = self._check_time(request)
         known = await self._key(request.key)
         if not self._is_signed(request, known) or known is None or known.revoked:
             raise NotAuthenticated("wrong-signature", "the key is unknown, or the signature is not right")
         if known.networks and not any(request.ip in network for network in known.networks):
             raise NotPermitted("wrong-network", f"the API key may not be used from {request.ip}")
-        # The window is not signed: the same signature may come again with the longest one.
-        ttl_s = (self._rules.longest_window_ms + 2 * self._rules.ahead_ms) / 1000
+        ttl_s = (window_ms + 2 * self._rules.ahead_ms) / 1000  # then it is late
         if not await self._marks.once(f"signature:{request.key}:{request.signature}", ttl_s):
             raise NotAuthenticated("replayed", "a request with this signature came before; sign each anew")
         return known.principal
 
-    def _check_time(self, request: SignedRequest) -> None:
-        """Raise for a request out of its receive window."""
+    def _check_time(self, request: SignedRequest) -> int:
+        """Return a request's receive window in ms; raises NotAuthenticated out of it."""
         window_ms = self._rules.receive_window_ms
         if request.window is not None:
             window_ms = int(request.window) if _NUMBER.fullmatch(request.window) else 0
@@ -120,11 +121,13 @@ class Signatures:
             raise NotAuthenticated("late", "the request came after its receive window; sign it anew")
         if sent_ms - now_ms > self._rules.ahead_ms:
             raise NotAuthenticated("early", "HP-TIMESTAMP is ahead of our clock; set yours")
+        return window_ms
 
     def _is_signed(self, request: SignedRequest, known: _Known | None) -> bool:
         """Tell whether one of a key's secrets signed it; an unknown key takes as long."""
-        body = hashlib.sha256(request.body).hexdigest()
-        signed = f"{request.timestamp}\n{request.method}\n{request.target}\n{body}".encode()
+        window, body = request.window or "", hashlib.sha256(request.body).hexdigest()
+        parts = (request.timestamp, request.method, request.target, window, request.idempotency_key, body)
+        signed = "\n".join(parts).encode()
         secrets = [known.secret if known else _NO_SECRET]
         if known and known.previous and known.previous_until and moment(self._clock()) < known.previous_until:
             secrets.append(known.previous)

@@ -1,8 +1,6 @@
 """People who use the API in tests: they register, read their mail and log in, as anybody would."""
 
 import email
-import hashlib
-import hmac
 import itertools
 import re
 import time
@@ -14,6 +12,7 @@ import httpx
 import pyotp
 
 from tests.api.served import Api
+from tests.api.traders import signature
 
 PASSWORD = "correct horse battery staple"
 _names = itertools.count(1)
@@ -102,19 +101,18 @@ class Key:
     id: str
     secret: str
 
-    def sign(self, method: str, target: str, body: bytes = b"", at_ms: int | None = None) -> dict[str, str]:
-        """Return the headers of a request; ``target`` is the path with its query."""
-        timestamp = self.api.services.clock() // 10**6 if at_ms is None else at_ms
-        signed = f"{timestamp}\n{method}\n{target}\n{hashlib.sha256(body).hexdigest()}"
-        signature = hmac.new(self.secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
-        return {"HP-KEY": self.id, "HP-TIMESTAMP": str(timestamp), "HP-SIGNATURE": signature}
+    def sign(
+        self, method: str, target: str, body: bytes = b"", at_ms: int | None = None, **more: str
+    ) -> dict[str, str]:
+        """Return the headers of a request; ``target`` is the path with its query, ``more`` as ``signature`` has it."""
+        stamp = str(self.api.services.clock() // 10**6 if at_ms is None else at_ms)
+        return signature(self.id, self.secret, stamp, method, target, body, **more)
 
     async def send(self, method: str, target: str, body: bytes = b"", **headers: str) -> httpx.Response:
         """Send a signed request."""
         kind = {"Content-Type": "application/json"} if body else {}
-        return await self.api.client.request(
-            method, target, content=body, headers=kind | self.sign(method, target, body) | headers
-        )
+        signed = self.sign(method, target, body, once=headers.get("Idempotency-Key", ""))
+        return await self.api.client.request(method, target, content=body, headers=kind | signed | headers)
 
 
 async def letters(api: Api, to: str | None = None) -> list[tuple[str, str]]:

@@ -1,7 +1,10 @@
 """Who sends a request: sessions and signed requests over HTTP, each way they can be wrong, and its status."""
 
 import json
+import re
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,6 +14,7 @@ from tests.api.access_site import open_site, site
 from tests.api.people import sign_up
 from tests.api.served import BASE_URL
 from tests.api.test_access import refusal
+from tests.api.traders import signature
 
 __all__ = ["open_site", "site"]
 
@@ -37,7 +41,12 @@ def test_signed_request_is_known_once_and_any_change_is_refused(site):
             answer = await client.request(method, target, content=content, headers=kind | signed)
             return refusal(answer)
 
-        signed = key.sign("POST", path, body)
+        signed = key.sign("POST", path, body, window="9000", once="k1")
+        signed |= {"HP-RECV-WINDOW": "9000", "Idempotency-Key": "k1"}
+        for name, other in (("HP-RECV-WINDOW", "60000"), ("Idempotency-Key", "k2")):
+            for changed in ({}, {name: other}):
+                left = {header: value for header, value in signed.items() if header != name}
+                assert await send(left | changed) == (401, "wrong-signature")
         assert await send(signed, body[:-1] + b" }") == (401, "wrong-signature")
         assert await send(signed, target="/v1/keys?b=%C3%A4&a=1") == (401, "wrong-signature")
         assert await send(signed, target="/v1/keys") == (401, "wrong-signature")
@@ -90,7 +99,7 @@ def test_late_and_early_requests_are_refused(site, offset_ms, window, told):
         site.clock.advance(10)
         _, key = await somebody(site)
         at_ms = site.clock() // 10**6 + offset_ms
-        signed = key.sign("GET", PATH, at_ms=at_ms)
+        signed = key.sign("GET", PATH, at_ms=at_ms, window=window.get("HP-RECV-WINDOW", ""))
         assert refusal(await site.api.client.get(PATH, headers=signed | window)) == told
 
     site.run(scenario())
@@ -211,3 +220,18 @@ def test_sessions_and_keys_are_charged_to_their_rates(site):
         assert {f"user:{ann.user}", f"key:{key.id}"} <= counted
 
     site.run(scenario())
+
+
+def test_the_documentation_s_example_gives_the_signature_it_shows():
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    (commands, shown), *others = re.findall(r"```\n((?:\$ .*\n)+)([0-9a-f]{64})\n```", text)
+    assert not others
+    script = re.sub(r"^\$ ", "", commands, flags=re.MULTILINE)
+    said = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+    body = re.search(r"'(\{.*?\})'", commands)
+    secret = re.search(r"-hmac (\S+)", commands)
+    assert body is not None
+    assert secret is not None
+    parts = ("1790000000000", "POST", "/v1/orders", body[1].encode())
+    ours = signature("k", secret[1], *parts, window="10000", once="order-1")["HP-SIGNATURE"]
+    assert said.strip() == shown == ours

@@ -80,18 +80,19 @@ async def signed(
     """Send a request that an API key signs."""
     content = b"" if body is None else json.dumps(body).encode()
     stamp = str(time.time_ns() // 1_000_000)
-    headers |= signature(key, secret, stamp, method, path, content)
     headers["Idempotency-Key"] = f"key-{next(_numbers)}"
+    headers |= signature(key, secret, stamp, method, path, content, once=headers["Idempotency-Key"])
     if content:
         headers["Content-Type"] = "application/json"
     return await api.client.request(method, path, content=content, headers=headers)
 
 
 def signature(
-    key: str, secret: str, stamp: str, method: str, path: str, content: bytes = b""
+    key: str, secret: str, stamp: str, method: str, path: str, content: bytes = b"", **more: str
 ) -> dict[str, str]:
-    """Return the headers that sign a request."""
-    text = f"{stamp}\n{method}\n{path}\n{sha256(content).hexdigest()}".encode()
+    """Return the headers that sign a request; ``more`` are its ``window`` and ``once``, the idempotency key."""
+    parts = (stamp, method, path, more.get("window", ""), more.get("once", ""), sha256(content).hexdigest())
+    text = "\n".join(parts).encode()
     return {
         "HP-KEY": key,
         "HP-TIMESTAMP": stamp,

@@ -74,12 +74,12 @@ def request(method: str, path: str, headers: str = "", body: bytes = b"") -> byt
 _signed_at: dict[str, int] = {}
 
 
-def signed(key: str, secret: str, method: str, path: str, body: bytes = b"") -> str:
-    """Return the headers with which an API key signs a request now.
+def signed(key: str, secret: str, method: str, path: str, body: bytes = b"", once: str = "") -> str:
+    """Return the headers with which an API key signs a request now; ``once`` is its idempotency key.
 
     No two have one timestamp: of the same request they would be one signature, which is taken once.
     """
     stamp = _signed_at[key] = max(time.time_ns() // 1_000_000, _signed_at.get(key, 0) + 1)
-    text = f"{stamp}\n{method}\n{path}\n{sha256(body).hexdigest()}".encode()
+    text = f"{stamp}\n{method}\n{path}\n\n{once}\n{sha256(body).hexdigest()}".encode()
     signature = hmac.digest(secret.encode(), text, sha256).hex()
     return f"HP-KEY: {key}\r\nHP-TIMESTAMP: {stamp}\r\nHP-SIGNATURE: {signature}\r\n"

@@ -103,7 +103,7 @@ class Caller:
     ) -> bytes:
         """Write a request as it is sent now."""
         who = (
-            signed(self.key, self.secret, method, path, body)
+            signed(self.key, self.secret, method, path, body, idempotency)
             if by_key
             else f"Authorization: Bearer {self.token}\r\n"
         )
