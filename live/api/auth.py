@@ -161,16 +161,10 @@ def _signed(scope: Any, headers: Mapping[bytes, bytes], key: str, body: bytes) -
         target += b"?" + scope["query_string"]
     return SignedRequest(
         key,
-<<<<<<< theirs
-        headers.get("hp-timestamp", ""),
-        headers.get("hp-signature", ""),
-        headers.get("hp-recv-window"),
-        headers.get("idempotency-key", ""),
-=======
         headers.get(b"hp-timestamp", b"").decode("latin-1"),
         headers.get(b"hp-signature", b"").decode("latin-1"),
         None if window is None else window.decode("latin-1"),
->>>>>>> A
+        headers.get(b"idempotency-key", b"").decode("latin-1"),
         scope.get("method", "GET"),  # a WebSocket begins with one
         target.decode("latin-1"),
         body,
