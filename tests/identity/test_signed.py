@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from copy import replace
 from ipaddress import ip_address
 
 import pytest
