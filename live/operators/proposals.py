@@ -86,7 +86,7 @@ class Proposals:
             raise reused(key)
         return found
 
-    async def withdraw(self, by: Principal, proposal_id: int) -> Proposal:
+    async def withdraw(self, by: Principal, proposal_id: int, decision: str) -> Proposal:
         """Take back one's own proposal. Raises NotThere, NotPermitted, Conflict where it was decided."""
         async with self._pool.acquire() as connection, connection.transaction():
             row = await self._row(connection, proposal_id, "for update")
@@ -96,7 +96,7 @@ class Proposals:
                 )
             if row["status"] != "WITHDRAWN":
                 self._check_open(row)
-                await self._decide(connection, row, by, "WITHDRAWN", "taken back")
+                await self._decide(connection, row, by, "WITHDRAWN", decision)
         return await self.find(proposal_id)
 
     # -- the second person

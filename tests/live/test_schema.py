@@ -458,6 +458,18 @@ def test_audit_links_are_what_anyone_can_compute(dsn: str) -> None:
         books.rollback()
 
 
+def test_a_role_that_may_only_read_appends_nothing_to_the_audit_log(dsn: str) -> None:
+    """The function has the rights of who calls it: those of the tables decide, whoever may call it."""
+    with psycopg.connect(dsn) as books:
+        books.execute("create role reader")  # all of this is rolled back
+        books.execute("grant usage on schema public to reader")
+        books.execute("grant select on all tables in schema public to reader")
+        books.execute("set local role reader")
+        with pytest.raises(errors.InsufficientPrivilege), books.transaction():
+            books.execute("select append_audit('rita', 'SERVICE_LEVEL_SET', 'service', '3 to 0: r', 0, 0)")
+        books.rollback()
+
+
 def ns(year: int, month: int, day: int = 1) -> int:
     return int(datetime(year, month, day, tzinfo=UTC).timestamp()) * 10**9
 

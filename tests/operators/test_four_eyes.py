@@ -156,7 +156,7 @@ def test_the_same_person_is_refused_and_so_is_the_wrong_role(database: str) -> N
             assert (own.status_code, own.json()["code"]) == (403, "four-eyes")
             for other in (s.otto, s.ada, s.ann):
                 assert (await _decides(other, number, what)).status_code == 403
-        taken_back = await s.rolf.ask("POST", f"/operator/proposals/{number}/withdraw")
+        taken_back = await _decides(s.rolf, number, "withdraw")
         assert (taken_back.status_code, taken_back.json()["code"]) == (403, "not-yours")
         assert (await s.ada.get(f"/operator/proposals/{number}"))["status"] == "OPEN"
         assert (await _decides(s.rolf, 4711)).status_code == 404
@@ -172,8 +172,8 @@ def test_what_is_decided_stays_decided(database: str) -> None:
         rejected, withdrawn, approved = [await a_proposal(value) for value in ("0", "1", "2")]
         assert (await done(_decides(s.rolf, rejected, "reject")))["status"] == "REJECTED"
         assert (await done(_decides(s.rolf, rejected, "reject")))["status"] == "REJECTED"
-        taken_back = s.rita.ask("POST", f"/operator/proposals/{withdrawn}/withdraw")
-        assert (await done(taken_back))["status"] == "WITHDRAWN"
+        taken_back = await done(_decides(s.rita, withdrawn, "withdraw"))
+        assert (taken_back["status"], taken_back["decision"]) == ("WITHDRAWN", "seen")
         first = await done(_decides(s.rolf, approved))
         assert (first["status"], first["decided_by"]) == ("EXECUTED", s.rolf.user)
         assert await done(_decides(s.rolf, approved)) == first  # a retry

@@ -53,7 +53,7 @@ ROUTES: dict[str, tuple[dict[str, Any] | None, set[Role]]] = {
     "GET /proposals/{proposal_id}": (None, EVERYBODY),
     "POST /proposals/{proposal_id}/approve": ({"reason": "r"}, {S, R}),
     "POST /proposals/{proposal_id}/reject": ({"reason": "r"}, {S, R}),
-    "POST /proposals/{proposal_id}/withdraw": (None, {S, R, O}),
+    "POST /proposals/{proposal_id}/withdraw": ({"reason": "r"}, {S, R, O}),
     "GET /operators": (None, EVERYBODY),
     "POST /operators": ({"account": "u" + 20 * "a", "role": "ANALYST", "reason": "r"}, {S}),
 }

@@ -69,9 +69,11 @@ async def reject_proposal(
 
 
 @router.post("/proposals/{proposal_id}/withdraw", responses=documented(404, 409))
-async def withdraw_proposal(using: Using, by: Proposer, proposal_id: ProposalName) -> ProposalItem:
+async def withdraw_proposal(
+    using: Using, by: Proposer, proposal_id: ProposalName, body: ReasonBody
+) -> ProposalItem:
     """Take back one's own proposal."""
-    return ProposalItem.of(await using.office.proposals.withdraw(by, proposal_id))
+    return ProposalItem.of(await using.office.proposals.withdraw(by, proposal_id, body.reason))
 
 
 @router.get("/operators", summary="Who are the operators?")
