@@ -9,6 +9,7 @@ import pytest
 
 from live.api import service_level
 from live.api.services import Services, open_services
+from live.client import ApiProblem, HybridPerps
 from live.identity.principal import Role, Scope
 from risk.inputs import ServiceLevelSet
 from tests.api.operators import done, operator
@@ -143,6 +144,35 @@ def test_streams_end_and_begin_again_where_they_were(database: str) -> None:
             async with streaming(url, ann) as of_ann:
                 missed = await subscribe(of_ann, ["orders"], seen)
                 assert [len(update["orders"]) for update in missed] == [1]
+
+    asyncio.run(body())
+
+
+def test_the_client_tells_and_its_stream_goes_on_afterwards(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url:
+            ann = await trader(api)
+            made = await api.services.identity.keys.create(
+                ann.user, "k", [Scope.READ, Scope.TRADE], [], ORIGIN
+            )
+            async with (
+                HybridPerps(url, key=made.key.id, secret=made.secret) as client,
+                client.stream("orders") as stream,
+            ):
+                await closed_to_users(api)
+                with pytest.raises(ApiProblem) as told:
+                    await client.place("BTC", "BUY", "0.01", leverage=10)
+                assert (told.value.status, told.value.code) == (503, "service-closed")
+                assert told.value.retry_after_s == 30
+                listening = asyncio.create_task(anext(stream))
+                await asyncio.sleep(1.5)  # the stream was ended, and is refused since
+                assert not listening.done()
+                await open_again(api)
+                placed = await client.place("BTC", "BUY", "0.01", leverage=10)
+                async with asyncio.timeout(15):
+                    update = await listening
+                assert [order.order_id for order in update.orders] == [placed.order_id]
+                assert stream.connections > 1
 
     asyncio.run(body())
 

@@ -1,5 +1,6 @@
 """An operator's key belongs to one request: the same again is done once, another is refused."""
 
+import asyncio
 from typing import Any
 
 from tests.api.operators import done
@@ -34,6 +35,27 @@ def test_a_change_of_settings(database: str) -> None:
         for other in (change("1"), change("12001"), change("0", reason="another")):
             await refused(s.rita, ROUTING, other, "p")
         await done(s.rolf.ask("POST", ROUTING, change("12001"), "p"))  # a key is of one person
+
+    staffed(database, body)
+
+
+def test_many_at_once(database: str) -> None:
+    """Of two requests under one key one is done, and all who sent it get its answer."""
+
+    async def body(s: Staffed) -> None:
+        for value, other in (("12000", "13000"), ("0", "1")):
+            key = f"k-{value}"
+            asked = [s.rita.ask("POST", ROUTING, change(each), key) for each in [value, other] * 3]
+            answers = await asyncio.gather(*asked)
+            ways = [answers[0::2], answers[1::2]]
+            if ways[0][0].status_code == 409:
+                ways.reverse()
+            statuses = [{answer.status_code for answer in way} for way in ways]
+            assert statuses == [{200 if value == "12000" else 202}, {409}]
+            assert len({answer.text for answer in ways[0]}) == 1
+        changes = "select count(*) from audit_log where action = 'ROUTING_CONFIG_CHANGED'"
+        assert await s.all(changes) == [(1,)]
+        assert await s.all("select count(*) from access.proposals") == [(1,)]
 
     staffed(database, body)
 
