@@ -143,10 +143,16 @@ async def _open_pool(dsn: str) -> asyncpg.Pool:
             max_size=_CONNECTIONS,
             command_timeout=_COMMAND_S,
             timeout=_COMMAND_S,
+            init=_plan_once,
             reset=_as_it_is,
         )
     except (OSError, asyncpg.PostgresError) as error:
         raise InvalidInput(f"the database does not answer: {error}") from None
+
+
+async def _plan_once(connection: asyncpg.Connection) -> None:
+    """Have a statement planned once for whatever it is asked with: to plan a page takes as long as to read it."""
+    await connection.execute("set plan_cache_mode = force_generic_plan")
 
 
 async def _as_it_is(_: asyncpg.Connection) -> None:

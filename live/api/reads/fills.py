@@ -10,7 +10,10 @@ from live.ledger.rows import FillRow
 from risk.state import SPLIT_SUFFIX
 
 # An order that went both ways fills under two ids, of which users know one.
-OF_ORDER = Form(f"regexp_replace({{}}, '{SPLIT_SUFFIX}$', '')", lambda name: name.removesuffix(SPLIT_SUFFIX))
+OF_ORDER = Form(
+    f"case when {{0}} like '%{SPLIT_SUFFIX}' then left({{0}}, -{len(SPLIT_SUFFIX)}) else {{0}} end",
+    lambda name: name.removesuffix(SPLIT_SUFFIX),
+)
 
 
 class FillItem(BaseModel):

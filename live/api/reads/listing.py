@@ -5,6 +5,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import asyncpg
+import msgspec
 
 from live.api.reads.forms import Form
 from live.ledger.rows import APPENDED
@@ -32,9 +33,12 @@ class Condition(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Hold some items, and what to pass as ``before`` for the following ones: None at the end."""
+    """Hold some items, and what to pass as ``before`` for the following ones: None at the end.
 
-    items: list[Item]
+    The items are dicts, or records that are written as JSON just as those dicts would be.
+    """
+
+    items: list[Any]
     next: int | None
 
 
@@ -43,6 +47,9 @@ class Listing:
 
     ``key`` is a column of integers that grows with every row added, by which pages are cut. ``changed`` is the
     column that tells which input wrote a row last.
+
+    The user is told as a list of one, and rows are sorted by user as well: else the database takes the index of keys
+    alone for a way to the newest rows, and goes through those of everybody on it.
     """
 
     def __init__(self, table: str, row: type, key: str, changed: str, columns: Sequence[Column]) -> None:
@@ -55,7 +62,9 @@ class Listing:
         self._written = tuple(column.form.python for column in columns)
         self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*(column.column for column in columns))
         values = ", ".join(column.form.sql.format(column.column) for column in columns)
-        self._select = f"select {changed}, {key}, {values} from {table} where user_id = $1"
+        self._select = f"select {changed}, {key}, {values} from {table} where user_id = any($1)"
+        self._newest = f"order by user_id desc, {key} desc"
+        self._record = msgspec.defstruct(table, self.names, gc=False)
 
     async def page(
         self,
@@ -66,17 +75,9 @@ class Listing:
         conditions: Sequence[Condition] = (),
     ) -> Page:
         """Return the newest rows of ``user`` that ``conditions`` let through, of those before key ``before``."""
-        if before is not None:
-            conditions = (*conditions, Condition(f"{self.key} < {{}}", before))
-        text, values = self._select, [user]
-        for number, condition in enumerate(conditions, 2):
-            text += " and " + condition.sql.format(f"${number}")
-            values.append(condition.value)
-        text += f" order by {self.key} desc limit ${len(values) + 1}"
-        rows = await pool.fetch(text, *values, limit + 1)
-        more = len(rows) > limit
-        items = [self._item(row) for row in rows[:limit]]
-        return Page(items, rows[limit - 1][1] if more else None)
+        rows, following = await self._rows(pool, user, before, limit, conditions)
+        record = self._record
+        return Page([record(*row[2:]) for row in rows], following)
 
     async def all(
         self, pool: asyncpg.Pool, user: str, conditions: Sequence[Condition] = ()
@@ -84,15 +85,35 @@ class Listing:
         """Give the whole list part by part, without a connection or a transaction between two of them."""
         before: int | None = None
         while True:
-            page = await self.page(pool, user, before, _EXPORTED_AT_ONCE, conditions)
-            yield page.items
-            before = page.next
+            rows, before = await self._rows(pool, user, before, _EXPORTED_AT_ONCE, conditions)
+            yield list(map(self._item, rows))
             if before is None:
                 return
 
+    async def _rows(
+        self,
+        pool: asyncpg.Pool,
+        user: str,
+        before: int | None,
+        limit: int,
+        conditions: Sequence[Condition],
+    ) -> tuple[list[asyncpg.Record], int | None]:
+        """Return the rows of a page, and the key before which the following ones are."""
+        if before is not None:
+            conditions = (*conditions, Condition(f"{self.key} < {{}}", before))
+        text, values = self._select, [[user]]
+        for number, condition in enumerate(conditions, 2):
+            text += " and " + condition.sql.format(f"${number}")
+            values.append(condition.value)
+        rows = await pool.fetch(f"{text} {self._newest} limit ${len(values) + 1}", *values, limit + 1)
+        if len(rows) <= limit:
+            return rows, None
+        del rows[limit:]
+        return rows, rows[-1][1]
+
     async def one(self, pool: asyncpg.Pool, user: str, column: str, value: Any) -> Item | None:
         """Return the row of ``user`` whose ``column`` is ``value``; None where there is none of that user's."""
-        row = await pool.fetchrow(f"{self._select} and {column} = $2", user, value)
+        row = await pool.fetchrow(f"{self._select} and {column} = $2", [user], value)
         return None if row is None else self._item(row)
 
     async def since(
@@ -101,15 +122,15 @@ class Listing:
         """Return the rows of ``user`` that inputs after ``seq`` wrote, each with its input; at most ``limit``."""
         if self.row not in APPENDED:
             rows = await connection.fetch(
-                f"{self._select} and {self.changed} > $2 limit $3", user, seq, limit
+                f"{self._select} and {self.changed} > $2 limit $3", [user], seq, limit
             )
             return [(row[0], self._item(row)) for row in rows]
         found: list[tuple[int, Item]] = []
         key = LARGEST_ID
         while len(found) < limit:  # from the newest back: the index knows keys, not inputs
             rows = await connection.fetch(
-                f"{self._select} and {self.key} < $2 order by {self.key} desc limit $3",
-                user,
+                f"{self._select} and {self.key} < $2 {self._newest} limit $3",
+                [user],
                 key,
                 _READ_AT_ONCE,
             )
