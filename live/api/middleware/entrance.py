@@ -37,7 +37,7 @@ class Entrance:
         is_closed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._framework = framework
-        self._lean = lean
+        self.lean = lean
         self._rates = rates
         self._bodies = Bodies(largest_body)
         self._is_closed = is_closed
@@ -57,7 +57,7 @@ class Entrance:
         began = perf_counter()
         headers = dict(reversed(scope["headers"]))  # of each name the first
         exit_ = Exit(scope, send, self._rates, request_id_of(headers))
-        route = self._lean.find(scope["method"], scope["path"])
+        route = self.lean.find(scope["method"], scope["path"])
         try:
             if scope["path"] not in _FREE:
                 await self._charge(scope)

@@ -8,6 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from live.api.answers import json_answer
+from live.api.lean import LeanRequest, lean
 from live.api.metrics import CONTENT_TYPE
 from live.api.readiness import Check
 from live.api.services import Using
@@ -31,10 +33,22 @@ class Ready(BaseModel):
     checks: list[Check]
 
 
-@router.get("/health", summary="Is the program alive?")
-async def health() -> Health:
+async def health() -> Response:
     """Answer as long as the program runs, whatever it can do."""
-    return Health(status="alive")
+    return json_answer({"status": "alive"})
+
+
+async def _serve_health(_: LeanRequest) -> Response:
+    return await health()
+
+
+router.add_api_route(
+    "/health",
+    health,
+    summary="Is the program alive?",
+    response_model=Health,
+    route_class_override=lean(_serve_health),
+)
 
 
 @router.get("/ready", summary="Can requests be served?", responses={503: {"model": Ready}})
