@@ -1,16 +1,16 @@
-"""How many requests are taken: of one address, one user, one API key, and of attempts to log in."""
+"""How many requests are taken: of one address, one user, one API key, of attempts to log in, and of letters."""
 
 import time
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from live.api.problems import Problem
 from live.api.settings import ApiSettings, rate_of
 from live.api.shared_state import SharedState
 
-Kind = Literal["address", "user", "key", "login"]
+Kind = Literal["address", "user", "key", "login", "letters"]
 _OF_SCOPE = "rate_limit"
 
 
@@ -28,7 +28,7 @@ class Rates:
         self._now_s = now_s
         self._rules: dict[str, tuple[int, int]] = {}
         self._policies: dict[str, bytes] = {}
-        for kind in ("address", "user", "key", "login"):
+        for kind in get_args(Kind):
             rate = rate_of(getattr(settings, f"rate_limit_{kind}"))
             self._rules[kind] = amount, window_s = rate.amount, rate.get_expiry()
             self._policies[kind] = b'"%b";q=%d;w=%d' % (kind.encode(), amount, window_s)

@@ -34,6 +34,7 @@ class ApiSettings(LiveSettings):
     rate_limit_user: str = "6000/minute"
     rate_limit_key: str = "6000/minute"
     rate_limit_login: str = "20/minute"
+    rate_limit_letters: str = "100/hour"
     max_body_bytes: int = Field(default=65_536, ge=1_024, le=16_777_216)
 
     @field_validator("trusted_proxies", "metrics_from", mode="before")
@@ -46,7 +47,9 @@ class ApiSettings(LiveSettings):
         except ValueError:
             raise ValueError(f"was {value!r}, it must be addresses or networks with commas between") from None
 
-    @field_validator("rate_limit_address", "rate_limit_user", "rate_limit_key", "rate_limit_login")
+    @field_validator(
+        "rate_limit_address", "rate_limit_user", "rate_limit_key", "rate_limit_login", "rate_limit_letters"
+    )
     @classmethod
     def _is_rate(cls, value: str) -> str:
         rate_of(value)

@@ -15,6 +15,7 @@ from live.identity.keys import ApiKeys
 from live.identity.log_in import LogIn
 from live.identity.mail import Mailer
 from live.identity.names import email_address
+from live.identity.notices import Notices
 from live.identity.passwords import Passwords
 from live.identity.sessions import Sessions
 from live.identity.standing import Standings
@@ -37,6 +38,7 @@ class Credentials:
     log_in: LogIn
     events: SecurityEvents
     mailer: Mailer
+    notices: Notices
 
     async def reset_password(self, token: str, password: str, origin: Origin) -> None:
         """Set the password that a letter's token allows; raises NotAuthenticated, InvalidInput.
@@ -77,7 +79,7 @@ class Credentials:
         what = "Another password was set with a letter's token."
         if unlinked is not None:
             what += f" The wallet {unlinked} was unlinked and can log in no more."
-        self.mailer.post(letters.notice(taken.email, what))
+        self.notices.write(taken.email, what)
 
     async def change_password(
         self, account: Account, old: str, new: str, code: str | None, origin: Origin, session: str
@@ -101,7 +103,7 @@ class Credentials:
             await self.keys.revoke_all(account.id, connection)
             await self.events.add(account.id, "PASSWORD_CHANGED", origin, within=connection)
         self.standings.forget()
-        self.mailer.post(letters.notice(account.email, "The password was changed."))
+        self.notices.write(account.email, "The password was changed.")
 
     async def ask_for_email(self, account: Account, email: str) -> None:
         """Write to an address that an account is to have; of one that has an account, that one is told instead."""
@@ -113,9 +115,7 @@ class Credentials:
         if await self.accounts.by_email(address) is None:
             self.mailer.post(letters.to_confirm_email(address, token))
         else:
-            self.mailer.post(
-                letters.notice(address, "Another account asked to have this address; it cannot.")
-            )
+            self.notices.write(address, "Another account asked to have this address; it cannot.")
 
     async def set_email(self, account: Account, token: str, origin: Origin) -> None:
         """Give an account the address its token was sent to; the old one is told. Raises NotAuthenticated."""
@@ -130,8 +130,7 @@ class Credentials:
             except asyncpg.UniqueViolationError:
                 raise wrong_token() from None
             await self.events.add(account.id, "EMAIL_CHANGED", origin, within=connection)
-        if account.email is not None:
-            self.mailer.post(letters.notice(account.email, "The account has another e-mail address now."))
+        self.notices.write(account.email, "The account has another e-mail address now.")
 
     async def _end_ways_in(self, account: str, within: asyncpg.Connection, but: str | None = None) -> None:
         """End what the old password opened: sessions, ``but`` one, trusted devices, and log-ins half done."""

@@ -19,6 +19,7 @@ from live.identity.keys import ApiKeys
 from live.identity.log_in import LogIn
 from live.identity.mail import Mailer
 from live.identity.moments import moment, seconds
+from live.identity.notices import Notices
 from live.identity.passwords import Passwords
 from live.identity.recovery import RecoveryCodes
 from live.identity.registration import Registration
@@ -99,12 +100,13 @@ async def open_identity(
     accounts = Accounts(pool, bus, clock)
     passwords = await asyncio.to_thread(Passwords, keyring, rules)
     guesses, tokens, devices = Guesses(*shared), EmailTokens(*shared), Devices(*shared)
+    notices = Notices(pool, mailer)
     recovery = RecoveryCodes(*shared)
-    second = SecondFactor(pool, Totp(*shared), recovery, devices, guesses, events)
+    second = SecondFactor(pool, Totp(*shared), recovery, devices, guesses, events, notices)
     sessions = Sessions(*shared, standings, events)
-    keys = ApiKeys(*shared, standings, events)
+    keys = ApiKeys(*shared, standings, events, notices)
     log_in = LogIn(
-        pool, keyring, clock, rules, accounts, passwords, sessions, devices, second, guesses, events, mailer
+        pool, keyring, clock, rules, accounts, passwords, sessions, devices, second, guesses, events, notices
     )
     return Identity(
         pool,
@@ -124,7 +126,7 @@ async def open_identity(
             standings,
             guesses,
             events,
-            mailer,
+            notices,
         ),
         Credentials(
             pool,
@@ -139,6 +141,7 @@ async def open_identity(
             log_in,
             events,
             mailer,
+            notices,
         ),
         second,
         sessions,

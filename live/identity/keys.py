@@ -12,6 +12,7 @@ from live.identity.events import Origin, SecurityEvents
 from live.identity.keyring import Keyring
 from live.identity.moments import moment, seconds
 from live.identity.names import label, new_id, new_token
+from live.identity.notices import Notices
 from live.identity.principal import Scope
 from live.identity.rules import AccessRules
 from live.identity.standing import Standings
@@ -53,6 +54,7 @@ class ApiKeys:
         rules: AccessRules,
         standings: Standings,
         events: SecurityEvents,
+        notices: Notices,
     ) -> None:
         self._pool = pool
         self._keyring = keyring
@@ -60,6 +62,7 @@ class ApiKeys:
         self._rules = rules
         self._standings = standings
         self._events = events
+        self._notices = notices
 
     async def create(
         self, account: str, name: str, scopes: Iterable[Scope], networks: Sequence[str], origin: Origin
@@ -69,10 +72,8 @@ class ApiKeys:
         One that may withdraw works from named networks only.
         """
         name, wanted, allowed = label("name", name), _scopes(scopes), _networks(networks)
-        if Scope.WITHDRAW in wanted and not allowed:
-            raise InvalidInput(
-                "networks was empty; a key that may withdraw must name the addresses it is used from"
-            )
+        if Scope.WITHDRAW in wanted:
+            self._check_narrow(allowed)
         key, secret, now = new_id("k"), new_token(), moment(self._clock())
         async with self._pool.acquire() as connection, connection.transaction():
             await self._check_room(connection, account)
@@ -89,6 +90,7 @@ class ApiKeys:
                 now,
             )
             await self._events.add(account, "KEY_CREATED", origin, f"{key} {' '.join(wanted)}", connection)
+        await self._notices.tell(account, f"The API key {key} was made. It may: {', '.join(wanted)}.")
         return NewKey(ApiKey(key, name, tuple(wanted), allowed, now, None), secret)
 
     async def list(self, account: str) -> list[ApiKey]:
@@ -126,6 +128,7 @@ class ApiKeys:
                 raise _not_there(key)
             await self._events.add(account, "KEY_ROTATED", origin, key, connection)
         self._standings.forget()
+        await self._notices.tell(account, f"The API key {key} was given another secret.")
         return NewKey(_view(row), secret)
 
     async def revoke(self, account: str, key: str, origin: Origin) -> None:
@@ -144,6 +147,7 @@ class ApiKeys:
                 raise _not_there(key)
             await self._events.add(account, "KEY_REVOKED", origin, key, connection)
         self._standings.forget()
+        await self._notices.tell(account, f"The API key {key} was revoked.")
 
     async def revoke_all(self, account: str, within: asyncpg.Connection) -> None:
         """End an account's keys; call ``Standings.forget`` when that is committed."""
@@ -153,6 +157,20 @@ class ApiKeys:
             account,
             moment(self._clock()),
         )
+
+    def _check_narrow(self, networks: Sequence[Network]) -> None:
+        """Raise InvalidInput unless networks are such as a key that may withdraw must name."""
+        widest = {4: self._rules.widest_ipv4, 6: self._rules.widest_ipv6}
+        if not networks:
+            raise InvalidInput(
+                "networks was empty; a key that may withdraw must name the addresses it is used from"
+            )
+        for network in networks:
+            if network.prefixlen < widest[network.version]:
+                raise InvalidInput(
+                    f"networks named {network}; those of a key that may withdraw must be "
+                    f"/{widest[network.version]} or smaller"
+                )
 
     async def _check_room(self, connection: asyncpg.Connection, account: str) -> None:
         """Raise when an account has all the keys it may have; its row is held, so that two do not both fit."""

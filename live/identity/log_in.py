@@ -11,10 +11,9 @@ from live.identity.errors import NotAuthenticated, NotPermitted, wrong_credentia
 from live.identity.events import Origin, SecurityEvents
 from live.identity.guesses import Guesses, network_of
 from live.identity.keyring import Keyring
-from live.identity.letters import notice
-from live.identity.mail import Mailer
 from live.identity.moments import moment, seconds
 from live.identity.names import email_address, label, new_token
+from live.identity.notices import Notices
 from live.identity.passwords import Passwords
 from live.identity.rules import AccessRules
 from live.identity.second_factor import SecondFactor
@@ -55,7 +54,7 @@ class LogIn:
     second: SecondFactor
     guesses: Guesses
     events: SecurityEvents
-    mailer: Mailer
+    notices: Notices
 
     async def with_password(
         self, email: str, password: str, origin: Origin, device_token: str | None = None
@@ -147,7 +146,10 @@ class LogIn:
         )
         if not used:
             raise _wrong_challenge()
-        device, token = (None, None) if trust_as is None else await self.devices.trust(account.id, trust_as)
+        device, token = (None, None)
+        if trust_as is not None:
+            device, token = await self.devices.trust(account.id, trust_as)
+            await self.events.add(account.id, "DEVICE_TRUSTED", origin, f"{device} {trust_as}")
         return LoggedIn(await self._begin(account, row["method"], origin, True, device), token)
 
     async def _challenge(self, account: Account, method: str) -> Challenge:
@@ -175,8 +177,8 @@ class LogIn:
             device=device,
             opened_by=account.password_hash if method == "PASSWORD" else None,
         )
-        if unusual and account.email is not None:
-            self.mailer.post(notice(account.email, f"Somebody logged in from a new place: {origin.ip}."))
+        if unusual:
+            self.notices.write(account.email, f"Somebody logged in from a new place: {origin.ip}.")
         return tokens
 
     async def _renew_hash(self, account: Account, password: str, kept: str) -> None:

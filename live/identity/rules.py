@@ -24,9 +24,12 @@ class AccessRules:
     nonce_s: int = 600
     fresh_log_in_s: int = 300  # for how long a log-in by wallet stands for a password
     device_s: int = 30 * 86_400
+    settled_s: int = 86_400  # after which an unusual place is usual, unless its session was ended for safety
     totp_drift_steps: int = 1
     recovery_codes: int = 10
     api_keys: int = 30
+    widest_ipv4: int = 16  # the shortest prefixes of the networks that a key which may withdraw is used from
+    widest_ipv6: int = 32
     longest_grace_s: int = 86_400
     receive_window_ms: int = 5_000
     longest_window_ms: int = 60_000

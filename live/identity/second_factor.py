@@ -9,6 +9,7 @@ from live.identity.devices import Devices
 from live.identity.errors import NotPermitted, wrong_code
 from live.identity.events import Origin, SecurityEvents
 from live.identity.guesses import Guesses
+from live.identity.notices import Notices
 from live.identity.recovery import RecoveryCodes
 from live.identity.totp import Enrolment, Totp
 
@@ -23,6 +24,7 @@ class SecondFactor:
     devices: Devices
     guesses: Guesses
     events: SecurityEvents
+    notices: Notices
 
     async def check(self, account: str, code: str | None, origin: Origin, use: str = "") -> None:
         """Use a code up; raises NotPermitted without one or an authenticator, NotAuthenticated for a wrong one.
@@ -43,6 +45,8 @@ class SecondFactor:
                 raise wrong_code()
         if unused:
             await self.events.add(account, "RECOVERY_CODE_USED", origin)
+            left = await self.recovery.left(account)
+            await self.notices.tell(account, f"A recovery code was used; {left} are left.")
 
     async def check_if_enrolled(self, account: Account, code: str | None, origin: Origin) -> None:
         """Do the same where the account has an authenticator, else nothing."""
@@ -58,7 +62,9 @@ class SecondFactor:
         async with self.guesses.attempt(("second-factor", account)):
             await self.totp.confirm(account, code)
         await self.events.add(account, "TOTP_ENROLLED", origin)
-        return await self.recovery.renew(account)
+        codes = await self.recovery.renew(account)
+        await self.notices.tell(account, "An authenticator was enrolled, and recovery codes made.")
+        return codes
 
     async def disable(self, account: str, code: str, origin: Origin) -> None:
         """Forget the authenticator, its recovery codes and trusted devices; needs a code of it."""
@@ -68,10 +74,12 @@ class SecondFactor:
             await self.recovery.forget(account, connection)
             await self.devices.revoke_all(account, connection)
             await self.events.add(account, "TOTP_DISABLED", origin, within=connection)
+        await self.notices.tell(account, "The authenticator was disabled: log-ins need no second factor.")
 
     async def renew_codes(self, account: str, code: str, origin: Origin) -> list[str]:
         """Return new recovery codes in the place of the old; needs a code of the authenticator."""
         await self.check(account, code, origin)
         codes = await self.recovery.renew(account)
         await self.events.add(account, "RECOVERY_CODES_RENEWED", origin)
+        await self.notices.tell(account, "New recovery codes were made; the old ones work no more.")
         return codes

@@ -37,9 +37,11 @@ _CHECKS: Any = {"require": _CLAIMS, "verify_exp": False, "verify_iat": False}  #
 # Held until the session is there: who changes the password ends it, or was first.
 _STILL = "select true from access.accounts where id = $1 and password_hash = $2 for share"
 _NEAR = "network(set_masklen({0}, case family({0}) when 4 then 24 else 48 end)) >>= $2::inet"
+# A place that was unusual is usual when its session has lasted, and nobody ended it for safety.
 _UNUSUAL = f"""
 select exists (select from access.sessions where account_id = $1) and not exists (
-    select from access.sessions where account_id = $1 and (device_id = $3 or {_NEAR.format("ip")}))"""
+    select from access.sessions where account_id = $1 and (device_id = $3 or {_NEAR.format("ip")})
+    and (not unusual or created_at <= $4 and coalesce(revoked_for, 'LOG_OUT') = 'LOG_OUT'))"""
 # Held before the token is looked at: of two that come at once the second must see what the first did.
 _HOLD = """
 select from access.sessions where id = (select session_id from access.refresh_tokens where token_hash = $1)
@@ -115,7 +117,8 @@ class Sessions:
         async with self._pool.acquire() as connection, connection.transaction():
             if opened_by is not None and not await connection.fetchval(_STILL, account, opened_by):
                 raise wrong_credentials()
-            unusual = await connection.fetchval(_UNUSUAL, account, origin.ip, device)
+            settled = now - seconds(self._rules.settled_s)
+            unusual = await connection.fetchval(_UNUSUAL, account, origin.ip, device, settled)
             await connection.execute(
                 """insert into access.sessions (id, account_id, method, device_id, ip, user_agent, unusual,
                 created_at, expires_at, last_used_at, second_factor_at)
@@ -203,17 +206,21 @@ class Sessions:
         )
         return [SessionView(**row) for row in rows]
 
-    async def revoke(self, account: str, session: str, why: str = "REVOKED") -> None:
+    async def revoke(
+        self, account: str, session: str, why: str = "REVOKED", origin: Origin | None = None
+    ) -> None:
         """End a session; raises NotThere for one that is not the account's, or has ended."""
         async with self._pool.acquire() as connection, connection.transaction():
             if not await self._end(connection, account, session, why):
                 raise NotThere("no-such-session", f"you have no open session {session}")
+            await self._events.add(account, "SESSION_ENDED", origin, f"{why} {session}", connection)
         self._standings.forget()
 
-    async def revoke_others(self, account: str, session: str) -> None:
+    async def revoke_others(self, account: str, session: str, origin: Origin | None = None) -> None:
         """End all of an account's sessions but one."""
         async with self._pool.acquire() as connection, connection.transaction():
             await self.revoke_all(account, "REVOKED", connection, but=session)
+            await self._events.add(account, "SESSIONS_ENDED", origin, f"all but {session}", connection)
         self._standings.forget()
 
     async def revoke_all(

@@ -20,11 +20,10 @@ from live.identity.accounts import Account, Accounts
 from live.identity.errors import Conflict, NotAuthenticated, NotThere
 from live.identity.events import Origin, SecurityEvents
 from live.identity.guesses import Guesses, network_of
-from live.identity.letters import notice
 from live.identity.log_in import Challenge, LoggedIn, LogIn
-from live.identity.mail import Mailer
 from live.identity.moments import moment, seconds
 from live.identity.names import new_id
+from live.identity.notices import Notices
 from live.identity.rules import AccessRules
 from live.identity.sessions import Sessions
 from live.identity.standing import Standings
@@ -49,7 +48,7 @@ class Wallets:
     standings: Standings
     guesses: Guesses
     events: SecurityEvents
-    mailer: Mailer
+    notices: Notices
 
     @property
     def domain(self) -> str:
@@ -93,7 +92,7 @@ class Wallets:
         if not done:
             raise Conflict("wallet-linked", f"the account has the wallet {account.wallet_address} already")
         await self.events.add(account.id, "WALLET_LINKED", origin, address)
-        self._tell(account, f"The wallet {address} was linked and can log in.")
+        self.notices.write(account.email, f"The wallet {address} was linked and can log in.")
 
     async def unlink(self, account: Account, origin: Origin, session: str) -> None:
         """Take an account's wallet away, and end the other sessions, which it may have begun.
@@ -117,11 +116,8 @@ class Wallets:
             await self.sessions.revoke_all(account.id, "REVOKED", connection, but=session)
             await self.events.add(account.id, "WALLET_UNLINKED", origin, account.wallet_address, connection)
         self.standings.forget()
-        self._tell(account, f"The wallet {account.wallet_address} was unlinked and can log in no more.")
-
-    def _tell(self, account: Account, what: str) -> None:
-        if account.email is not None:
-            self.mailer.post(notice(account.email, what))
+        what = f"The wallet {account.wallet_address} was unlinked and can log in no more."
+        self.notices.write(account.email, what)
 
     async def _add(self, address: str, origin: Origin) -> Account:
         made = new_id("u")

@@ -14,9 +14,9 @@ from live.books.first_answers import first_answer
 from live.identity.email_tokens import EmailTokens, Purpose
 from live.identity.errors import Conflict, NotThere, wrong_token
 from live.identity.guesses import Address
-from live.identity.letters import notice
 from live.identity.mail import Letter, Mailer
 from live.identity.moments import moment, nanoseconds
+from live.identity.notices import Notices
 from live.ledger.inputs import WithdrawalConfirmed, WithdrawalRefused, WithdrawalRequested
 from live.wallets.address_book import AddressBook, BookedAddress
 from live.wallets.policy import Facts, judge
@@ -83,6 +83,7 @@ class Withdrawals:
         self._clock = clock
         self._tokens = tokens
         self._mailer = mailer
+        self._notices = Notices(pool, mailer)
         self.rules = rules
         self.addresses = AddressBook(pool, clock, rules)
 
@@ -96,12 +97,11 @@ class Withdrawals:
         Raises as ``AddressBook.add``.
         """
         booked, new = await self.addresses.add(account, chain, address, label)
-        email = await self._pool.fetchval("select email from access.accounts where id = $1", account)
-        if new and email is not None:
+        if new:
             what = (
                 f"The address {booked.address} ({booked.label}) was added for withdrawals on {booked.chain}."
             )
-            self._mailer.post(notice(email, what))
+            await self._notices.tell(account, what)
         return booked, new
 
     async def was_asked(self, key: str) -> bool:

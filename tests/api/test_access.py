@@ -286,9 +286,82 @@ def test_forgotten_password_is_set_anew_and_ends_the_keys(site):
         assert refusal(await ann.log_in()) == (401, "wrong-credentials")
         assert (await ann.log_in(OTHER)).status_code == 200
         subjects = [subject for subject, _ in await letters(site.api, ann.email)]
-        assert subjects == ["Confirm your e-mail address", "Set another password", "A change to your account"]
+        assert subjects == [
+            "Confirm your e-mail address",
+            "A change to your account",  # the key
+            "Set another password",
+            "A change to your account",
+        ]
 
     site.run(scenario())
+
+
+def test_the_owner_is_told_of_every_change_of_the_ways_in_by_letter_and_in_the_list(site):
+    async def scenario():
+        ann = await sign_up(site.api)
+        await ann.enrol(give=False)
+        key = await ann.key("READ", code=ann.codes[0])
+        await ann.post(f"/v1/keys/{key.id}/rotate", {"code": ann.codes[1]})
+        await ann.delete(f"/v1/keys/{key.id}")
+        await ann.post("/v1/account/recovery-codes", {"code": ann.codes[2]})
+        site.clock.advance(60)
+        there = replace(ann)
+        asked = (await there.log_in()).json()["challenge"]
+        body = {"challenge": asked, "code": ann.code(), "trust_device_as": "laptop"}
+        there.take(await site.api.client.post("/v1/auth/login/totp", json=body))
+        (device,) = (await ann.get("/v1/account/devices")).json()
+        await ann.delete(f"/v1/account/devices/{device['id']}")
+        await ann.delete(f"/v1/account/sessions/{there.session}")
+        await ann.delete("/v1/account/sessions")
+        await ann.post("/v1/account/totp/disable", {"password": "wrong", "code": ann.code(1)})
+        await ann.post("/v1/account/totp/disable", {"password": PASSWORD, "code": "000000"})
+        await ann.post("/v1/account/totp/disable", {"password": PASSWORD, "code": ann.code(1)})
+        await ann.post("/v1/account/password", {"old_password": PASSWORD, "new_password": OTHER})
+        await ann.post("/v1/auth/logout")
+        told = [text.splitlines()[0] for _, text in await letters(site.api, ann.email)][1:]
+        assert told == [
+            "An authenticator was enrolled, and recovery codes made.",
+            "A recovery code was used; 9 are left.",
+            f"The API key {key.id} was made. It may: READ.",
+            "A recovery code was used; 8 are left.",
+            f"The API key {key.id} was given another secret.",
+            f"The API key {key.id} was revoked.",
+            "A recovery code was used; 7 are left.",
+            "New recovery codes were made; the old ones work no more.",
+            "The authenticator was disabled: log-ins need no second factor.",
+            "The password was changed.",
+        ]
+        events = (await (await _again(ann)).get("/v1/account/security-events")).json()["items"]
+        assert [event["kind"] for event in reversed(events)] == [
+            "REGISTERED",
+            "LOGGED_IN",
+            "TOTP_ENROLLED",
+            "RECOVERY_CODE_USED",
+            "KEY_CREATED",
+            "RECOVERY_CODE_USED",
+            "KEY_ROTATED",
+            "KEY_REVOKED",
+            "RECOVERY_CODE_USED",
+            "RECOVERY_CODES_RENEWED",
+            "DEVICE_TRUSTED",
+            "LOGGED_IN",
+            "DEVICE_REMOVED",
+            "SESSION_ENDED",
+            "SESSIONS_ENDED",
+            "WRONG_PASSWORD",
+            "WRONG_CODE",
+            "TOTP_DISABLED",
+            "PASSWORD_CHANGED",
+            "SESSION_ENDED",
+            "LOGGED_IN",
+        ]
+
+    site.run(scenario())
+
+
+async def _again(ann):
+    assert (await ann.log_in(OTHER)).status_code == 200
+    return ann
 
 
 def test_another_password_takes_a_code_and_ends_the_keys(site):
@@ -494,8 +567,8 @@ def test_sensitive_changes_take_the_password_and_a_code(site):
         ("refresh", {"refresh_token": "a secret"}, "body.refresh_token"),
         ("login/totp", {"challenge": "x" * 43, "code": "a secret"}, "body.code"),
         ("wallet/login", {"message": "m", "signature": "0xsecret"}, "body.signature"),
-        ("verify-email", {"token": "x" * 43, "password": "short"}, ""),
-        ("register", {"email": "no address"}, ""),
+        ("verify-email", {"token": "x" * 43, "password": "short"}, "body.password"),
+        ("register", {"email": "no address"}, "body.email"),
     ],
 )
 def test_what_is_wrong_with_a_body_is_named_and_not_repeated(site, path, body, field):
@@ -504,7 +577,7 @@ def test_what_is_wrong_with_a_body_is_named_and_not_repeated(site, path, body, f
         headers = {"Content-Type": "application/json"}
         answer = await site.api.client.post(f"/v1/auth/{path}", content=content, headers=headers)
         assert refusal(answer) == (422, "invalid")
-        assert [error["field"] for error in answer.json()["errors"]] == ([field] if field else [])
+        assert [error["field"] for error in answer.json()["errors"]] == [field]
         assert "secret" not in answer.text
 
     site.run(scenario())

@@ -18,6 +18,7 @@ from live.api.problems import Problem
 from live.api.rates import Rates, address_of
 from live.api.settings import ApiSettings
 from live.api.shared_state import InMemory, SharedState, open_shared_state
+from tests.api.people import letters
 from tests.api.served import Api, served_api
 
 LARGEST = 2_000
@@ -59,6 +60,19 @@ def test_refreshing_is_no_attempt_to_log_in(database: str) -> None:
                 for _ in range(3):
                     answer = await api.client.post(f"/v1/auth/{path}", json=given)
                 assert answer.status_code == last
+
+    asyncio.run(body())
+
+
+def test_letters_to_however_many_addresses_are_counted_by_who_asks(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database, settings={"rate_limit_letters": "4/day"}) as api:
+            asked = [(path, f"{n}@example.org") for n in range(3) for path in ("register", "password/forgot")]
+            answers = [
+                await api.client.post(f"/v1/auth/{path}", json={"email": email}) for path, email in asked
+            ]
+            assert [answer.status_code for answer in answers] == [202] * 4 + [429] * 2
+            assert len(await letters(api)) == 4
 
     asyncio.run(body())
 

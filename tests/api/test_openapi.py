@@ -37,7 +37,9 @@ CHECKS: list[Any] = [
     response_schema_conformance,
     response_headers_conformance,
 ]
-NO_LIMITS = {f"rate_limit_{kind}": "1000000/second" for kind in ("address", "user", "key", "login")}
+NO_LIMITS = {
+    f"rate_limit_{kind}": "1000000/second" for kind in ("address", "user", "key", "login", "letters")
+}
 # What a reader of the document can copy; other examples name what nobody has, such as a letter's token.
 EXAMPLES_THAT_WORK = {
     "GET /v1/markets/{symbol}",

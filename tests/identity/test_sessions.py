@@ -269,3 +269,29 @@ def test_log_in_from_another_network_is_unusual(site, first, then, unusual):
         assert told == unusual == await site.identity.sessions.is_unusual(later.session)
 
     site.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("after_s", "ended", "unusual"),
+    [(0, None, True), (86_399, None, True), (86_400, None, False), (86_400, "LOG_OUT", False)]
+    + [(86_400, why, True) for why in ("REVOKED", "PASSWORD", "REUSE")],
+)
+def test_a_place_that_was_unusual_is_so_for_a_day_and_as_long_as_its_session_was_no_good(
+    site, after_s, ended, unusual
+):
+    async def scenario():
+        account, _ = await begun(site, origin=Origin(ip_address("192.0.2.7")))
+        sessions, there = site.identity.sessions, Origin(ip_address("198.51.100.7"))
+        first, told = await sessions.begin(account, "PASSWORD", there, second_factor=False)
+        assert told
+        if ended is not None:
+            await sessions.revoke(account, first.session, ended)
+        site.clock.advance(after_s)
+        _, told = await sessions.begin(account, "PASSWORD", there, second_factor=False)
+        assert told == unusual
+        _, told = await sessions.begin(
+            account, "PASSWORD", Origin(ip_address("192.0.2.9")), second_factor=False
+        )
+        assert not told
+
+    site.run(scenario())

@@ -224,7 +224,11 @@ def test_key_never_looks_after_the_account(site, scopes):
 def test_key_that_may_withdraw_names_its_networks(site):
     with pytest.raises(InvalidInput, match="networks was empty"):
         site.run(new_key(site, Scope.WITHDRAW))
-    site.run(new_key(site, Scope.WITHDRAW, networks=["192.0.2.7"]))
+    for wide in ("0.0.0.0/0", "10.0.0.0/8", "198.18.0.0/15", "::/0", "2001:db8::/31"):
+        with pytest.raises(InvalidInput, match="or smaller"):
+            site.run(new_key(site, Scope.WITHDRAW, Scope.READ, networks=["192.0.2.7", wide]))
+        site.run(new_key(site, Scope.READ, networks=[wide]))
+    site.run(new_key(site, Scope.WITHDRAW, networks=["192.0.2.7", "10.1.0.0/16", "2001:db8::/32"]))
 
 
 def test_rotated_secret_works_for_its_grace(site):

@@ -17,7 +17,7 @@ from tests.load.http_client import Connection, connect, request, signed
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
 _NO_LIMIT = "1000000000/minute"
-NO_LIMITS = {f"RATE_LIMIT_{kind}": _NO_LIMIT for kind in ("ADDRESS", "USER", "KEY", "LOGIN")}
+NO_LIMITS = {f"RATE_LIMIT_{kind}": _NO_LIMIT for kind in ("ADDRESS", "USER", "KEY", "LOGIN", "LETTERS")}
 PASSWORD = "correct horse battery staple"
 _TOKEN = re.compile(r"token: (\S+)")
 _FUNDS = b'{"amount": "100000"}'

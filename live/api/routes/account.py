@@ -88,15 +88,15 @@ async def sessions(mine: Mine, using: Using) -> list[SessionItem]:
 @router.delete(
     "/sessions/{session}", status_code=204, responses=documented(404), summary="End one of my sessions"
 )
-async def revoke_session(session: SessionId, mine: Mine, using: Using) -> None:
+async def revoke_session(session: SessionId, mine: Mine, using: Using, origin: From) -> None:
     """End a session: its access token is refused within a second, everywhere."""
-    await using.identity.sessions.revoke(mine.user, session)
+    await using.identity.sessions.revoke(mine.user, session, origin=origin)
 
 
 @router.delete("/sessions", status_code=204, summary="End all my other sessions")
-async def revoke_sessions(mine: Mine, using: Using) -> None:
+async def revoke_sessions(mine: Mine, using: Using, origin: From) -> None:
     """End every session but this one."""
-    await using.identity.sessions.revoke_others(mine.user, mine.id)
+    await using.identity.sessions.revoke_others(mine.user, mine.id, origin)
 
 
 @router.post("/password", status_code=204, responses=documented(409), summary="Change my password")
@@ -186,16 +186,21 @@ async def devices(mine: Mine, using: Using) -> list[DeviceItem]:
 @router.delete(
     "/devices/{device}", status_code=204, responses=documented(404), summary="Trust a device no more"
 )
-async def revoke_device(device: DeviceId, mine: Mine, using: Using) -> None:
+async def revoke_device(device: DeviceId, mine: Mine, using: Using, origin: From) -> None:
     """Have the device asked for the second factor again; its sessions go on."""
     await using.identity.devices.revoke(mine.user, device)
+    await using.identity.events.add(mine.user, "DEVICE_REMOVED", origin, device)
 
 
 @router.get("/security-events", summary="What happened to my account's ways in?")
 async def security_events(
     mine: Mine, using: Using, before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None
 ) -> PageOf[EventItem]:
-    """Give log-ins, changes and failures, newest first, fifty at a time."""
+    """Give log-ins and their ends, changes of what opens the account, and failures, newest first, fifty at a time.
+
+    Failures are wrong codes, wrong passwords shown in a session, and refresh tokens that came twice. Wrong passwords
+    at the log-in are not among them: anybody can give those.
+    """
     found = await using.identity.events.latest(mine.user, before, _PAGE)
     items = [
         EventItem.model_validate(vars(event) | {"ip": None if event.ip is None else str(event.ip)})

@@ -35,12 +35,20 @@ async def _charge(request: Request, using: Using) -> None:
     )
 
 
+async def _charge_letter(request: Request, using: Using) -> None:
+    """Count a letter to whatever address: one place fills no strangers' mailboxes."""
+    await _charge(request, using)
+    await using.rates.charge(
+        request.scope, "letters", address_of(request.client.host if request.client else "")
+    )
+
+
 router = APIRouter(prefix="/auth", tags=["auth"])
-_OPEN = [Depends(_charge)]
+_OPEN, _LETTER = [Depends(_charge)], [Depends(_charge_letter)]
 Mine = Annotated[Principal, needs(Scope.ACCOUNT)]
 
 
-@router.post("/register", status_code=202, dependencies=_OPEN, summary="Ask for an account")
+@router.post("/register", status_code=202, dependencies=_LETTER, summary="Ask for an account")
 async def register(body: EmailBody, using: Using) -> Sent:
     """Write a letter to the address: with a token for /v1/auth/verify-email if it has no account.
 
@@ -110,9 +118,9 @@ async def refresh(body: RefreshBody, using: Using, origin: From) -> SessionToken
 
 
 @router.post("/logout", status_code=204, responses=documented(401, 403, 404), summary="End this session")
-async def log_out(mine: Mine, using: Using) -> None:
+async def log_out(mine: Mine, using: Using, origin: From) -> None:
     """End the session whose access token this is."""
-    await using.identity.sessions.revoke(mine.user, mine.id, "LOG_OUT")
+    await using.identity.sessions.revoke(mine.user, mine.id, "LOG_OUT", origin)
 
 
 @router.post(
@@ -128,7 +136,7 @@ async def second_factor(body: CodeBody, mine: Mine, using: Using, origin: From) 
 @router.post(
     "/password/forgot",
     status_code=202,
-    dependencies=_OPEN,
+    dependencies=_LETTER,
     summary="Ask for a letter to set another password",
 )
 async def forgot_password(body: EmailBody, using: Using) -> Sent:
