@@ -289,7 +289,7 @@ class SessionItem(BaseModel):
     current: bool
     method: Literal["PASSWORD", "WALLET"]
     ip: str = Field(examples=["192.0.2.7"])
-    user_agent: str
+    user_agent: str = Field(examples=["curl/8.14.1"])
     unusual: bool
     created_at: At
     last_used_at: At
@@ -309,10 +309,10 @@ class DeviceItem(BaseModel):
 class EventItem(BaseModel):
     """Be one thing that happened to the account's ways in."""
 
-    id: int
+    id: int = Field(examples=[12])
     kind: str = Field(examples=["LOGGED_IN"])
-    detail: str
-    ip: str | None
+    detail: str = Field(examples=["my laptop"])
+    ip: str | None = Field(examples=["192.0.2.7"])
     at: At
 
 

@@ -13,7 +13,9 @@ class PageOf[Item](BaseModel):
     """Be one page of a list, newest first."""
 
     items: list[Item]
-    next: int | None = Field(description="Pass it as `before` for the following page; null at the end.")
+    next: int | None = Field(
+        description="Pass it as `before` for the following page; null at the end.", examples=[1107]
+    )
 
 
 class JsonAnswer(Response):

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from live.api import document, problems, routes
+from live.api import docs_page, document, problems, routes
 from live.api.lean import LeanRoute, LeanRoutes
 from live.api.middleware.entrance import Entrance
 from live.api.middleware.errors import Errors
@@ -51,6 +51,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     problems.install(app)
     document.describe(app)
+    docs_page.show(app)
     app.add_middleware(Errors)
     lean: list[tuple[str, LeanRoute]] = []
     for found in pkgutil.iter_modules(routes.__path__):

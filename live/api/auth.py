@@ -46,13 +46,7 @@ _API_KEY = _Described(
     APIKey(
         **{"in": APIKeyIn.header},  # type: ignore[arg-type]
         name="HP-KEY",
-        description=(
-            "The id of an API key, with HP-TIMESTAMP (ms since 1970) and HP-SIGNATURE: HMAC-SHA256 in lower-case hex, "
-            "keyed with the secret's text, over `timestamp`, `METHOD`, `path with query`, `HP-RECV-WINDOW`, "
-            "`Idempotency-Key` (nothing where the request has no such header) and the SHA-256 of the body in hex, a "
-            "line feed between each. HP-RECV-WINDOW: how many ms it may be under way (5000, at most 60000). Each "
-            "signature is taken once."
-        ),
+        description="The id of an API key; HP-TIMESTAMP and HP-SIGNATURE come with it.",
     ),
 )
 

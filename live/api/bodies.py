@@ -43,17 +43,22 @@ class _Text:
             return found
         raise ValueError(self._wanted)
 
-    def schema(self) -> WithJsonSchema:
+    def schema(self, example: str) -> WithJsonSchema:
         """Describe the text."""
         return WithJsonSchema(
-            {"type": "string", "pattern": f"^{self._pattern}$", "description": f"It {self._wanted}."}
+            {
+                "type": "string",
+                "pattern": f"^{self._pattern}$",
+                "description": f"It {self._wanted}.",
+                "examples": [example],
+            }
         )
 
 
 _coins, _money = _Text(_PLACES), _Text(_MONEY_PLACES)
-Size = Annotated[Decimal, BeforeValidator(_coins.read), _coins.schema()]
-Price = Annotated[Decimal, BeforeValidator(_coins.read), _coins.schema()]
-Money = Annotated[Decimal, BeforeValidator(_money.read), _money.schema()]
+Size = Annotated[Decimal, BeforeValidator(_coins.read), _coins.schema("0.05")]
+Price = Annotated[Decimal, BeforeValidator(_coins.read), _coins.schema("99000")]
+Money = Annotated[Decimal, BeforeValidator(_money.read), _money.schema("100")]
 PositionId = Annotated[StrictInt, Field(ge=1, le=LARGEST_ID, examples=[42])]
 
 
@@ -66,7 +71,7 @@ class OrderBody(_Body):
 
     ``limit_price`` belongs to LIMIT orders, ``trigger_price`` to TAKE_PROFIT and STOP_LOSS. ``reduce_only``
     closes opposite positions, oldest first, and never opens; ``position_id`` closes that one, in whole where
-    ``size`` is left out.
+    ``size`` is left out, and what waits to do so ends with it (NOTHING_TO_CLOSE).
     """
 
     model_config = ConfigDict(
@@ -92,7 +97,7 @@ class OrderBody(_Body):
     size: Size | None = Field(default=None, validate_default=True)
     limit_price: Price | None = Field(default=None, validate_default=True)
     trigger_price: Price | None = Field(default=None, validate_default=True)
-    leverage: Annotated[StrictInt, Field(ge=1, le=1_000)] = 1
+    leverage: Annotated[StrictInt, Field(ge=1, le=1_000, examples=[10])] = 1
     margin_mode: Literal["ISOLATED", "CROSS"] = "ISOLATED"
     reduce_only: StrictBool = False
 

@@ -1,21 +1,15 @@
-"""The OpenAPI document, and the page that shows it."""
+"""The OpenAPI document: what the framework says of the routes, and what it cannot know."""
 
-import base64
-import re
-from hashlib import sha256
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
-from starlette.requests import Request
-from starlette.responses import HTMLResponse
 
 from live.api.problems import ProblemDocument
 
 PATH = "/openapi.json"
-_CDN = "https://cdn.jsdelivr.net"
 _UNUSED = ("HTTPValidationError", "ValidationError")  # the framework's own form of what we tell as problems
 
 DESCRIPTION = """
@@ -31,6 +25,12 @@ again with the same key. The same key with another request is refused with 409 `
 **Problems.** Whatever is not done is told as `application/problem+json` (RFC 9457). Programs look at `code`; `errors`
 names each field that is wrong.
 
+**API keys.** A request that is signed has HP-KEY, HP-TIMESTAMP and HP-SIGNATURE, all three, and no Authorization;
+HP-RECV-WINDOW if 5 seconds are too short, or too long.
+
+**The stream.** `GET /v1/stream` opens a WebSocket that tells of orders, fills, positions, liquidations, balances and
+marks as they change.
+
 **Limits.** `RateLimit` tells what is left of your tightest limit; beyond it requests get 429 with `Retry-After`.
 """
 
@@ -40,6 +40,7 @@ TAGS = [
     {"name": "keys", "description": "API keys and how requests are signed with them."},
     {"name": "trading", "description": "Orders, positions and what they would cost."},
     {"name": "history", "description": "What happened: orders, fills, funding, liquidations, balances."},
+    {"name": "stream", "description": "What happens, as it happens."},
     {"name": "wallets", "description": "Deposits, withdrawals and the address book."},
     {"name": "operators", "description": "What those do who run the platform."},
     {"name": "dev", "description": "Only there with `serve --dev`: test funds."},
@@ -47,16 +48,30 @@ TAGS = [
 ]
 
 
+# The framework describes an API key as one header; these go with it, and each request needs all of them.
+_API_KEY = "apiKey"
+_SIGNED_TOO = {
+    "apiKeyTimestamp": ("HP-TIMESTAMP", "When the request was signed: ms since 1970."),
+    "apiKeySignature": (
+        "HP-SIGNATURE",
+        "HMAC-SHA256 in lower-case hex, keyed with the secret's text, over `timestamp`, `METHOD`, `path with query`, "
+        "`HP-RECV-WINDOW`, `Idempotency-Key` (nothing for a header that the request lacks) and the SHA-256 of the body "
+        "in hex, a line feed between each. Each signature is taken once.",
+    ),
+}
+_RECV_WINDOW = {
+    "name": "HP-RECV-WINDOW",
+    "in": "header",
+    "required": False,
+    "description": "How many ms a signed request may be under way; 5000 without it.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 60_000, "default": 5_000},
+    "example": 5_000,
+}
+
+
 def describe(app: FastAPI) -> None:
-    """Give ``app`` its document at /openapi.json and its page at /docs."""
+    """Give ``app`` its document at /openapi.json."""
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
-    page = get_swagger_ui_html(openapi_url=PATH, title=app.title)
-    page.headers["Content-Security-Policy"] = _policy(bytes(page.body).decode())
-
-    async def docs(_: Request) -> HTMLResponse:
-        return page
-
-    app.add_route("/docs", docs, include_in_schema=False)
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
@@ -71,18 +86,63 @@ def _document(app: FastAPI) -> dict[str, Any]:
             [(ProblemDocument, "serialization")], ref_template="#/components/schemas/{model}"
         )
         schemas.update(ours["$defs"])
+        _describe_signing(document)
+        _give_examples(document)
         app.openapi_schema = document
     return app.openapi_schema
 
 
-def _policy(page: str) -> str:
-    """Let the page load what it names, and run its own script but no other's."""
-    scripts = [
-        base64.b64encode(sha256(script.encode()).digest()).decode()
-        for script in re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+def _describe_signing(document: dict[str, Any]) -> None:
+    """Have whoever signs a request send all the headers that it needs."""
+    components = document["components"]
+    for name, (header, text) in _SIGNED_TOO.items():
+        components["securitySchemes"][name] = {
+            "type": "apiKey",
+            "in": "header",
+            "name": header,
+            "description": text,
+        }
+    for operation in _operations(document):
+        for way in operation.get("security", []):
+            if _API_KEY in way:
+                way.update({name: [] for name in _SIGNED_TOO})
+                operation.setdefault("parameters", []).append(_RECV_WINDOW)
+
+
+def _give_examples(document: dict[str, Any]) -> None:
+    """Give what can only be one of a few values one of them as its example."""
+    described = [
+        part
+        for schema in document["components"]["schemas"].values()
+        for part in schema.get("properties", {}).values()
     ]
-    hashes = " ".join(f"'sha256-{script}'" for script in scripts)
-    return (
-        f"default-src 'none'; script-src {_CDN} {hashes}; style-src {_CDN} 'unsafe-inline'; connect-src 'self'; "
-        "img-src https://fastapi.tiangolo.com data:; frame-ancestors 'none'"
-    )
+    described += [
+        parameter["schema"]
+        for operation in _operations(document)
+        for parameter in operation.get("parameters", [])
+        if "schema" in parameter
+    ]
+    for part in described:
+        if "examples" not in part and (known := _first(part)) is not None:
+            part["examples"] = [known]
+
+
+def _first(schema: dict[str, Any]) -> Any:
+    """Return a value that ``schema`` names itself; None if it names none."""
+    for name in ("const", "default"):
+        if schema.get(name) is not None:
+            return schema[name]
+    if "enum" in schema:
+        return schema["enum"][0]
+    if schema.get("type") == "boolean":
+        return False
+    if schema.get("type") == "array":
+        found = _first(schema["items"])
+        return None if found is None else [found]
+    inner = (_first(each) for each in schema.get("anyOf", ()))
+    return next((each for each in inner if each is not None), None)
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for methods in document["paths"].values():
+        yield from methods.values()

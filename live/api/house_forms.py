@@ -18,16 +18,16 @@ class SymbolHouseItem(BaseModel):
     pinned: bool
     whitelisted: bool
     auto_switch: bool
-    normal_threshold: DecimalText
-    betting_threshold: DecimalText
-    hl_mode_exposure_threshold: DecimalText
-    betting_mode_exposure_threshold: DecimalText
+    normal_threshold: DecimalText = Field(examples=["10000"])
+    betting_threshold: DecimalText = Field(examples=["100000"])
+    hl_mode_exposure_threshold: DecimalText = Field(examples=["300000"])
+    betting_mode_exposure_threshold: DecimalText = Field(examples=["100000"])
     mark: DecimalText = Field(examples=["100000"])
-    net_size: DecimalText
-    net_exposure: DecimalText
-    hl_size: DecimalText
-    hedge_size: DecimalText
-    hedge_cost: DecimalText
+    net_size: DecimalText = Field(examples=["0.5"])
+    net_exposure: DecimalText = Field(examples=["50000"])
+    hl_size: DecimalText = Field(examples=["0.2"])
+    hedge_size: DecimalText = Field(examples=["-0.3"])
+    hedge_cost: DecimalText = Field(examples=["30000"])
     hl_halted: bool
     quarantined: bool
 
@@ -39,13 +39,13 @@ class HouseItem(BaseModel):
     at: MomentText
     reserve: DecimalText = Field(examples=["500000.000000"])
     reserve_level: str = Field(examples=["NORMAL"])
-    solvency: DecimalText
-    users_open: DecimalText
-    total_exposure: DecimalText
-    daily_loss: DecimalText
+    solvency: DecimalText = Field(examples=["1.02"])
+    users_open: DecimalText = Field(examples=["75000"])
+    total_exposure: DecimalText = Field(examples=["50000"])
+    daily_loss: DecimalText = Field(examples=["1200"])
     breaker_open: bool
     hl_halted: bool
-    halted: str | None
+    halted: str | None = Field(examples=[None])
     service_level: int = Field(examples=[0])
     symbols: list[SymbolHouseItem]
 

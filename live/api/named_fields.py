@@ -36,7 +36,7 @@ def _place(name: str, places: dict[str, str]) -> str | None:
 
 def _places(known: Dependant) -> dict[str, str]:
     """Return where the fields of a request stand, by name."""
-    found = {}
+    found: dict[str, str] = {}
     for place, params in (
         ("body", known.body_params),
         ("query", known.query_params),
@@ -44,6 +44,8 @@ def _places(known: Dependant) -> dict[str, str]:
     ):
         for param in params:
             kind = param.field_info.annotation
-            is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
-            found |= {name: f"{place}.{name}" for name in (kind.model_fields if is_model else [param.alias])}
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found |= {name: f"{place}.{name}" for name in kind.model_fields}
+            else:
+                found[param.alias] = f"{place}.{param.alias}"
     return found

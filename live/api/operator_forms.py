@@ -91,7 +91,7 @@ class RoutingChangesBody(ChangesBody):
 class ServiceBody(ReasonBody):
     """Switch the service level (rulebook §10): 0 is normal, 3 closed."""
 
-    level: Annotated[StrictInt, Field(ge=0, le=3)]
+    level: Annotated[StrictInt, Field(ge=0, le=3, examples=[2])]
 
 
 class RollbackBody(ReasonBody):
@@ -137,15 +137,15 @@ class ProposalItem(BaseModel):
     body: dict[str, Any] = Field(
         examples=[{"changes": {"normal_threshold": "0"}, "before": {"normal_threshold": "10000"}}]
     )
-    reason: str
+    reason: str = Field(examples=["asked for by the user, case 11"])
     status: ProposalStatus
     proposed_by: Account
     created_at: At
     expires_at: At
     decided_by: Account | None
     decided_at: At | None
-    decision: str | None
-    outcome: str | None
+    decision: str | None = Field(examples=["seen the case"])
+    outcome: str | None = Field(examples=["done as input 1207"])
     ended_at: At | None
 
     @classmethod
@@ -168,9 +168,9 @@ class OperatorItem(BaseModel):
     account_id: Account
     email: str | None = Field(examples=["rita@example.org"])
     role: Role
-    added_by: str
+    added_by: str = Field(examples=["uabcdefghijklmnopqrst"])
     added_at: At
-    changed_by: str
+    changed_by: str = Field(examples=["uabcdefghijklmnopqrst"])
     changed_at: At
 
     @classmethod
@@ -190,33 +190,47 @@ class SettingsItem(BaseModel):
     """Show settings in force, and the bounds of those that are numbers."""
 
     values: dict[str, Any] = Field(examples=[{"reserve_floor": "200000"}])
-    bounds: dict[str, Bound]
+    bounds: dict[str, Bound] = Field(examples=[{"reserve_floor": {"minimum": "0", "maximum": "1000000000"}}])
 
 
 class UserPaging(Paging):
     """Search users: by id, or by what their e-mail or wallet address begins with."""
 
-    query: Annotated[str, Field(min_length=1, max_length=254, pattern=_NO_NUL)] | None = None
+    query: Annotated[str, Field(min_length=1, max_length=254, pattern=_NO_NUL, examples=["ann@"])] | None = (
+        None
+    )
 
 
 class OrdersPaging(Paging):
     """Search orders."""
 
-    user: Annotated[str, Field(min_length=1, max_length=100, pattern=_NO_NUL)] | None = None
+    user: (
+        Annotated[
+            str, Field(min_length=1, max_length=100, pattern=_NO_NUL, examples=["uabcdefghijklmnopqrst"])
+        ]
+        | None
+    ) = None
     symbol: Symbol | None = None
 
 
 class ReviewPaging(Paging):
     """Search withdrawals."""
 
-    user: Annotated[str, Field(min_length=1, max_length=100, pattern=_NO_NUL)] | None = None
+    user: (
+        Annotated[
+            str, Field(min_length=1, max_length=100, pattern=_NO_NUL, examples=["uabcdefghijklmnopqrst"])
+        ]
+        | None
+    ) = None
     status: WithdrawalStatus | None = None
 
 
 class ActsPaging(Paging):
     """Search the audit log."""
 
-    subject: Annotated[str, Field(min_length=1, max_length=200, pattern=_NO_NUL)] | None = None
+    subject: Annotated[str, Field(min_length=1, max_length=200, pattern=_NO_NUL, examples=["BTC"])] | None = (
+        None
+    )
 
 
 class ProposalPaging(BaseModel):
@@ -224,8 +238,10 @@ class ProposalPaging(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    before: int | None = Field(default=None, ge=0, le=LARGEST_ID, description="``next`` of the page before.")
-    limit: int = Field(default=100, ge=1, le=MOST, description="How many items at most.")
+    before: int | None = Field(
+        default=None, ge=0, le=LARGEST_ID, description="``next`` of the page before.", examples=[1107]
+    )
+    limit: int = Field(default=100, ge=1, le=MOST, description="How many items at most.", examples=[20])
     status: ProposalStatus | None = None
 
 

@@ -25,6 +25,7 @@ MEDIA_TYPE = "application/problem+json"
 SCHEMA = {"$ref": "#/components/schemas/ProblemDocument"}
 _TYPE = "urn:hybrid-perps:problem:"
 _RETRY = {"Retry-After": "1"}
+_OURS = {400: "malformed", 413: "too-large", 422: "invalid"}  # where the framework has other words
 _KEY = f"header.{HEADER}"
 _REUSED = f"{HEADER} came with another request before; use a new one"
 _DATABASE_LOST = "the database does not answer; try again shortly"
@@ -166,8 +167,9 @@ def install(app: FastAPI) -> None:
 async def _http(request: Request, error: Exception) -> Response:
     """Tell what the framework refuses: no such path, no such method, a body that is no JSON."""
     assert isinstance(error, HTTPException)
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-    problem = Problem(error.status_code, code, str(error.detail), headers=error.headers)
+    status = HTTPStatus(error.status_code)
+    code = _OURS.get(status) or status.phrase.lower().replace(" ", "-")
+    problem = Problem(status, code, str(error.detail), headers=error.headers)
     return problem_response(problem, request.scope["request_id"])
 
 

@@ -26,6 +26,8 @@ PUBLIC = {
     "GET /ready",
     "GET /metrics",
     "GET /docs",
+    "GET /docs/swagger-ui-bundle.js",
+    "GET /docs/swagger-ui.css",
     "GET /openapi.json",
     "GET /v1/markets",
     "GET /v1/markets/{symbol}",
@@ -38,6 +40,7 @@ PUBLIC = {
     "POST /v1/auth/refresh",
     "POST /v1/auth/password/forgot",
     "POST /v1/auth/password/reset",
+    "GET /v1/stream",  # tells that it is a WebSocket
     "WEBSOCKET /v1/stream",  # marks are for everybody; who may hear more, tests/api/test_stream.py tries
 }
 # Who may use the others, written down a second time: the scope of an API key; ACCOUNT and OPERATOR take a session.
@@ -166,6 +169,8 @@ def test_the_table_of_this_test_names_every_route(database: str) -> None:
             assert here - told == {
                 "GET /metrics",
                 "GET /docs",
+                "GET /docs/swagger-ui-bundle.js",
+                "GET /docs/swagger-ui.css",
                 "GET /openapi.json",
                 "WEBSOCKET /v1/stream",
             }

@@ -90,7 +90,7 @@ OF_OPERATORS: list[tuple[str, Any, str, str]] = [
     ("/service-level", {"level": 2, "reason": "a\0"}, "body.reason", "without NUL"),
     ("/service-level", {"level": 0, "reason": "r"}, "body.level", "in force already"),
     ("/users/{user}/adjustments", WHY | {"amount": "0"}, "body.amount", "must be an amount other than 0"),
-    ("/users/nobody/kyc", {"kyc_status": "NONE"}, "path.user", "nobody"),
+    ("/users/nobody/kyc", WHY | {"kyc_status": "NONE"}, "path.user", "nobody"),
 ]
 
 

@@ -94,6 +94,8 @@ def test_what_the_framework_refuses_is_a_problem_that_names_the_field(database: 
             json = {"Content-Type": "application/json"}
             answer = await api.client.post("/given", content=b'{"size": ', headers=key | json)
             assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+            answer = await api.client.post("/given", content=b'{"password": "\xff"}', headers=key | json)
+            assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
             answer = await api.client.get("/nothing")
             assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
             answer = await api.client.put("/given", json={})

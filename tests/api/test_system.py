@@ -1,10 +1,14 @@
 """The document that describes the API, readiness that means it, and test funds in development alone."""
 
 import asyncio
+import re
+from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from live.api.stream.protocol import CHANNELS
 from tests.api.people import sign_up
 from tests.api.served import served_api
 
@@ -35,6 +39,99 @@ def test_every_route_is_described_with_what_it_may_refuse(database: str, dev: bo
                             assert list(response["content"]) == ["application/problem+json"], (where, status)
             assert "ProblemDocument" in document["components"]["schemas"]
             assert "HTTPValidationError" not in document["components"]["schemas"]
+
+    asyncio.run(body())
+
+
+def parts_of(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give every property of a body or an answer, and every parameter, with where it stands."""
+    for name, schema in document["components"]["schemas"].items():
+        for field, part in schema.get("properties", {}).items():
+            yield f"{name}.{field}", part
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for part in operation.get("parameters", []):
+                yield f"{method} {path} {part['name']}", part["schema"] | part
+
+
+def has_example(part: dict[str, Any], schemas: dict[str, Any]) -> bool:
+    """Tell whether it has one, or is made of what has."""
+    if "example" in part or part.get("examples"):
+        return True
+    if "$ref" in part:
+        inner = schemas[part["$ref"].rsplit("/", 1)[1]]
+        return "properties" in inner or "enum" in inner or has_example(inner, schemas)
+    if "items" in part:
+        return has_example(part["items"], schemas)
+    return any(has_example(each, schemas) for each in (*part.get("anyOf", ()), *part.get("oneOf", ())))
+
+
+def test_every_field_and_parameter_has_an_example(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database, dev=True) as api:
+            document = (await api.client.get("/openapi.json")).json()
+            schemas = document["components"]["schemas"]
+            without = [where for where, part in parts_of(document) if not has_example(part, schemas)]
+            assert without == []
+
+    asyncio.run(body())
+
+
+def test_what_an_api_key_may_do_is_described_with_all_that_signs_it(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database, dev=True) as api:
+            document = (await api.client.get("/openapi.json")).json()
+            schemes = document["components"]["securitySchemes"]
+            headers = {name: each["name"] for name, each in schemes.items() if each["type"] == "apiKey"}
+            assert headers == {
+                "apiKey": "HP-KEY",
+                "apiKeyTimestamp": "HP-TIMESTAMP",
+                "apiKeySignature": "HP-SIGNATURE",
+            }
+            place, log_in = (document["paths"][f"/v1{path}"]["post"] for path in ("/orders", "/auth/login"))
+            assert place["security"] == [{"session": []}, {name: [] for name in headers}]
+            assert [each["name"] for each in place["parameters"]] == ["Idempotency-Key", "HP-RECV-WINDOW"]
+            assert not place["parameters"][1]["required"]
+            assert "security" not in log_in
+            assert "parameters" not in log_in
+            manage = document["paths"]["/v1/account/profile"]["get"]
+            assert manage["security"] == [{"session": []}]
+
+    asyncio.run(body())
+
+
+def test_the_stream_is_described_and_tells_who_comes_without_a_websocket(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            described = (await api.client.get("/openapi.json")).json()["paths"]["/v1/stream"]["get"]
+            assert {"101", "426"} <= described["responses"].keys()
+            assert all(f'"{channel}"' in described["description"] for channel in CHANNELS)
+            answer = await api.client.get("/v1/stream")
+            assert (answer.status_code, answer.json()["code"]) == (426, "upgrade-required")
+            assert answer.headers["upgrade"] == "websocket"
+
+    asyncio.run(body())
+
+
+def test_the_page_of_the_document_loads_nothing_from_elsewhere(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            page = await api.client.get("/docs")
+            loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+            assert [path.partition("?")[0] for path in loaded] == [
+                "/docs/swagger-ui.css",
+                "data:,",
+                "/docs/swagger-ui-bundle.js",
+            ]
+            for path, kind in zip(loaded[::2], ("text/css", "text/javascript"), strict=True):
+                answer = await api.client.get(path)
+                assert answer.status_code == 200
+                assert answer.headers["content-type"].startswith(kind)
+                assert "immutable" in answer.headers["cache-control"]
+                assert len(answer.content) > 100_000
+            policy = page.headers["content-security-policy"]
+            assert "http" not in policy
+            assert policy.count("sha256-") == 1
 
     asyncio.run(body())
 

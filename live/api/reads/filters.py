@@ -29,7 +29,9 @@ def _moment(value: object) -> object:
 
 
 Moment = Annotated[
-    datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})
+    datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-01T12:00:00Z"]}),
 ]
 Symbol = Annotated[
     str, Field(pattern=worded(r"^[A-Za-z0-9:@./_-]{1,40}$", "a symbol such as BTC"), examples=["BTC"])
@@ -61,9 +63,13 @@ class Paging(Span):
     """Take one page of a list."""
 
     before: int | None = Field(
-        default=None, ge=0, le=LARGEST_ID, description="``next`` of the page before; none for the first."
+        default=None,
+        ge=0,
+        le=LARGEST_ID,
+        description="``next`` of the page before; none for the first.",
+        examples=[1107],
     )
-    limit: int = Field(default=100, ge=1, le=MOST, description="How many items at most.")
+    limit: int = Field(default=100, ge=1, le=MOST, description="How many items at most.", examples=[20])
 
 
 class SymbolPaging(Paging):
@@ -79,7 +85,9 @@ class SymbolPaging(Paging):
 class OrderPaging(SymbolPaging):
     """Take one page of orders."""
 
-    status: list[Status] = Field(default=[], description="Only orders that stand so; any by default.")
+    status: list[Status] = Field(
+        default=[], description="Only orders that stand so; any by default.", examples=[["RESTING"]]
+    )
 
     def statuses(self) -> list[Condition]:
         """Return the condition on the status: in words the index of open orders knows, where it suffices."""

@@ -99,7 +99,7 @@ class ModeChange(BaseModel):
     to_mode: Mode
     trigger: Literal["MANUAL", "AUTO"]
     pinned: bool
-    operator: str
+    operator: str = Field(examples=["uabcdefghijklmnopqrst"])
     net_exposure: DecimalText = Field(examples=["120000"])
     created_at: MomentText
 
@@ -110,8 +110,8 @@ class ServiceSwitch(BaseModel):
     id: int = Field(examples=[1])
     level: int = Field(examples=[2])
     previous: int = Field(examples=[0])
-    operator: str
-    reason: str
+    operator: str = Field(examples=["uabcdefghijklmnopqrst"])
+    reason: str = Field(examples=["Hyperliquid is down"])
     seq: int = Field(description="Names it for a rollback.", examples=[1207])
     created_at: MomentText
 
@@ -124,7 +124,7 @@ class AlertItem(BaseModel):
     code: str = Field(examples=["HOT_WALLET_LOW"])
     symbol: str = Field(examples=[""])
     value: DecimalText = Field(examples=["90000"])
-    detail: str
+    detail: str = Field(examples=["90000 USDC left"])
     created_at: MomentText
 
 
@@ -132,10 +132,10 @@ class AuditItem(BaseModel):
     """Be one act, as the audit log has it for ever."""
 
     id: int = Field(examples=[40])
-    actor: str
+    actor: str = Field(examples=["uabcdefghijklmnopqrst"])
     action: str = Field(examples=["ROUTING_MODE_SET"])
-    subject: str
-    detail: str
+    subject: str = Field(examples=["BTC"])
+    detail: str = Field(examples=["HL_MODE, pinned"])
     seq: int = Field(examples=[1207])
     at: MomentText
 
@@ -144,8 +144,8 @@ class BlacklistItem(BaseModel):
     """Be one address that withdrawals are looked at for."""
 
     address: str = Field(examples=["0x52908400098527886E0F7030069857D2E4169EE7"])
-    reason: str
-    added_by: str
+    reason: str = Field(examples=["named by a victim, case 12"])
+    added_by: str = Field(examples=["uabcdefghijklmnopqrst"])
     added_at: MomentText
 
 

@@ -50,7 +50,7 @@ class SummaryPosition(BaseModel):
     unrealised_pnl: DecimalText = Field(examples=["5"])
     funding_owed: DecimalText = Field(description="Funding since it was last settled.", examples=["0"])
     liquidation_price: DecimalText | None = Field(
-        description="The mark at which it is liquidated, other marks unchanged, rounded to come sooner; null: no mark does.",
+        description="The mark at which it is liquidated, other marks unchanged, rounded to come sooner; else null.",
         examples=["91139.24"],
     )
 

@@ -194,7 +194,7 @@ async def revoke_device(device: DeviceId, mine: Mine, using: Using, origin: From
 
 @router.get("/security-events", summary="What happened to my account's ways in?")
 async def security_events(
-    mine: Mine, using: Using, before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None
+    mine: Mine, using: Using, before: Annotated[int | None, Query(ge=1, le=2**63 - 1, examples=[12])] = None
 ) -> PageOf[EventItem]:
     """Give log-ins and their ends, changes of what opens the account, and failures, newest first, fifty at a time.
 

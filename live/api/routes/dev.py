@@ -39,7 +39,7 @@ class Given(BaseModel):
     amount: str = Field(examples=["10000"])
     asset: str = Field(examples=["USDC"])
     chain: str = Field(examples=[CHAIN])
-    deposit_id: str
+    deposit_id: str = Field(examples=["uabcdefghijklmnopqrst:faucet:funds-1"])
 
 
 class Move(BaseModel):
