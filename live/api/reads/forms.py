@@ -52,7 +52,11 @@ def quotient_text(value: Decimal | None, rounding: str = ROUND_HALF_UP, places: 
     """Write a quotient, such as a mean price, rounded and without idle zeros."""
     if value is None:
         return None
-    return decimal_text(value.quantize(_STEPS[places], rounding).normalize())
+    rounded = value.quantize(_STEPS[places], rounding)
+    text = str(rounded)
+    if not rounded or "E" in text:
+        return decimal_text(rounded.normalize())
+    return text.rstrip("0").rstrip(".")
 
 
 def required_text(amount: Decimal) -> str | None:
