@@ -21,6 +21,7 @@ from live.api.chores import chores
 from live.api.http_protocol import http_protocol
 from live.api.services import MoveMarket, open_services
 from live.api.settings import ApiSettings
+from live.api.stream.wire import StreamProtocol
 from live.books.bus import InProcessBus
 from live.books.feed import Movable
 from live.books.process import BooksProcess
@@ -158,6 +159,7 @@ def _config(app: FastAPI, tls: ssl.SSLContext | None) -> uvicorn.Config:
         server_header=False,
         backlog=_BACKLOG,
         timeout_graceful_shutdown=_FINISH_S,
+        ws=StreamProtocol,
         ws_max_size=_LARGEST_MESSAGE,
         ws_per_message_deflate=False,  # of short messages it takes more time and memory than it saves
         ssl_certfile="given" if tls is not None else None,

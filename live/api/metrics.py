@@ -85,8 +85,15 @@ class Metrics:
         self._command_seconds = Times(
             "hybrid_perps_command_seconds", "Time from asking the books to their answer.", ("kind",)
         )
-        for measure in (self._requests, self._seconds, self._commands, self._command_seconds):
+        self._streams_opened = Counts("hybrid_perps_streams_opened", "Streams that began.", ())
+        self._streams_closed = Counts(
+            "hybrid_perps_streams_closed", "Streams that ended, by our close code.", ("code",)
+        )
+        self._streams = 0
+        measures = (self._requests, self._seconds, self._commands, self._command_seconds)
+        for measure in (*measures, self._streams_opened, self._streams_closed):
             self._registry.register(measure)
+        self.gauge("streams", "Streams that are open.", lambda: self._streams)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Note a request that was answered; ``route`` is the template of its path."""
@@ -97,6 +104,16 @@ class Metrics:
         """Note what became of a command."""
         self._commands.add((kind, outcome))
         self._command_seconds.add((kind,), seconds)
+
+    def stream_opened(self) -> None:
+        """Note that a stream began."""
+        self._streams += 1
+        self._streams_opened.add(())
+
+    def stream_closed(self, code: str) -> None:
+        """Note that one ended, by which close code of ours; ``left`` says that its client went."""
+        self._streams -= 1
+        self._streams_closed.add((code,))
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Measure something whenever it is asked for."""

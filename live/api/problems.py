@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from live.api.idempotency import HEADER
 from live.api.shared_state import SharedStateLost
@@ -162,6 +163,14 @@ def install(app: FastAPI) -> None:
     """Have what the framework refuses answered with problem documents; the middleware ``Errors`` does the rest."""
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _http)
+    elsewhere = app.router.default
+
+    async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # which the framework would answer with 403
+            raise Problem(404, "not-found", "Not Found")
+        await elsewhere(scope, receive, send)
+
+    app.router.default = not_found
 
 
 async def _http(request: Request, error: Exception) -> Response:

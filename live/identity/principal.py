@@ -38,3 +38,7 @@ class Principal:
     role: Role | None = None
     mfa: bool = False
     second_factor_at: int = 0
+
+    def log_fields(self) -> dict[str, str]:
+        """Return what a line of the log has of who asks; no secret is among it."""
+        return {"user": self.user, "session" if self.via == "session" else "key": self.id}

@@ -18,6 +18,7 @@ from live.api.app import create_app
 from live.api.http_protocol import http_protocol
 from live.api.services import MoveMarket, Services, open_services
 from live.api.settings import ApiSettings
+from live.api.stream.wire import StreamProtocol
 from live.books.commands import Answer, Asked, Command
 from live.books.process import BooksProcess
 from live.books.server import BooksServer
@@ -106,6 +107,7 @@ async def served_api(
             "hybrid_perps_home": home,
             "hybrid_perps_secret": MASTER_KEY,
             "rate_limit_login": "100000/day",
+            "rate_limit_letters": "100000/day",
         }
         given = ApiSettings(**{**given.model_dump(), **here, **(settings or {})})
         market = Market()
@@ -124,8 +126,9 @@ async def served_api(
 @asynccontextmanager
 async def over_http(api: Api, **config: Any) -> AsyncIterator[str]:
     """Serve an API on loopback as well; gives its base URL: for WebSockets, and whatever needs a real server."""
-    server_as_served = {"http": http_protocol(), "loop": "none", "lifespan": "off", "proxy_headers": False}
-    config = server_as_served | {"log_config": None} | config
+    server_as_served = {"http": http_protocol(), "ws": StreamProtocol, "proxy_headers": False}
+    server_as_served |= {"ws_per_message_deflate": False, "lifespan": "off", "log_config": None}
+    config = server_as_served | {"loop": "none"} | config
     server = uvicorn.Server(uvicorn.Config(api.app, host="127.0.0.1", port=0, **config))
     server.capture_signals = nullcontext  # type: ignore[method-assign]
     running = asyncio.create_task(server.serve())

@@ -1,23 +1,21 @@
 """One connection: what its client says and what it is told, one message after the other, in order."""
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
-from live.api.auth import known
-from live.api.problems import Problem, problem_of
 from live.api.services import Services
+from live.api.stream.access import closing_of, reader_of
 from live.api.stream.hub import StreamHub
+from live.api.stream.observed import ObservedStream
 from live.api.stream.protocol import (
-    INTERNAL,
     MARKS,
-    NOT_AUTHENTICATED,
-    NOT_PERMITTED,
     PRIVATE,
     TOO_MANY,
     TOO_SLOW,
@@ -26,15 +24,14 @@ from live.api.stream.protocol import (
     Closing,
     Missed,
     Said,
-    as_headers,
     read,
     write,
 )
 from live.api.stream.updates import MarkItem, TooFar, Update
-from live.identity.principal import Principal, Scope
-from risk.errors import HybridPerpsError, InvalidInput
+from live.api.stream.wire import CLOSING
+from live.identity.principal import Principal
+from risk.errors import InvalidInput
 
-_CLOSE_S = 2.0
 _MINUTE_S = 60.0
 _LONGEST_REASON = 120  # bytes, of a close frame's 125
 
@@ -54,6 +51,7 @@ class Connection:
         self._websocket = websocket
         self._using = using
         self._hub = hub
+        self._observed = ObservedStream(websocket, using.metrics)
         self._inbox: deque[Update | Missed | Said | InvalidInput] = deque()
         self._waiting = 0  # updates in the inbox
         self._wake = asyncio.Event()
@@ -99,7 +97,8 @@ class Connection:
     async def run(self) -> None:
         """Serve it until its client leaves or it is dropped; then close it."""
         await self._websocket.accept()
-        closing: Closing | None
+        self._observed.opened()
+        closing: Closing | None = None
         try:
             self._hub.join(self)
             closing = await self._serve()
@@ -107,6 +106,7 @@ class Connection:
             closing = early
         finally:
             self._hub.leave(self)
+            self._observed.closed(closing)
         if closing is not None:
             await self._close(closing)
 
@@ -120,25 +120,19 @@ class Connection:
                 task.cancel()
             await asyncio.wait(tasks)
         if self._dropped.done():
-            return self._noticed(self._dropped.result())
+            return self._dropped.result()
         errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
         for error in errors:
-            return _closing_of(error)
+            return closing_of(error)
         return None
 
-    def _noticed(self, closing: Closing) -> Closing:
-        """Add to the notice of a slow client up to where all was sent; what was on its way then may have come too."""
-        if closing.code != TOO_SLOW:
-            return closing
-        return Closing(TOO_SLOW, msgspec.json.encode({"seq": self._last}).decode())
-
     async def _close(self, closing: Closing) -> None:
-        """Say why; who does not take that either is cut off by the server."""
-        try:
-            async with asyncio.timeout(_CLOSE_S):
-                await self._websocket.close(closing.code, closing.reason[:_LONGEST_REASON])
-        except (TimeoutError, RuntimeError, OSError):
-            pass  # it has gone, or will not hear
+        """Say why, and to a slow client up to where all was sent; what was on its way then may have come too."""
+        reason = closing.reason
+        if closing.code == TOO_SLOW:
+            reason = msgspec.json.encode({"seq": self._last}).decode()
+        with contextlib.suppress(RuntimeError, OSError):  # of one that has gone
+            await self._websocket.close(closing.code, reason[:_LONGEST_REASON])
 
     # -- the client's side
 
@@ -146,6 +140,8 @@ class Connection:
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
+                if CLOSING in message:
+                    raise message[CLOSING]
                 return
             text = message.get("text")
             if text is None:
@@ -169,7 +165,7 @@ class Connection:
 
     async def _write(self) -> None:
         if "authorization" in self._websocket.headers or "hp-key" in self._websocket.headers:
-            await self._identify(await known(self._websocket, self._using))
+            await self._identify(None)
         while True:
             try:
                 async with asyncio.timeout(self._hub.limits.heartbeat_s):
@@ -246,17 +242,15 @@ class Connection:
     async def _authenticate(self, auth: Auth) -> None:
         if self.principal is not None:
             raise InvalidInput("auth came twice; a connection is one user's")
-        headers = as_headers(auth)
-        scope = {**self._websocket.scope, "headers": [*self._websocket.scope["headers"], *headers]}
-        await self._identify(await known(WebSocket(scope, _nothing, _nowhere), self._using))
+        await self._identify(auth)
 
-    async def _identify(self, principal: Principal) -> None:
-        if Scope.READ not in principal.scopes:
-            raise Closing(NOT_PERMITTED, f"the API key lacks the scope {Scope.READ}")
+    async def _identify(self, auth: Auth | None) -> None:
+        principal = await reader_of(self._websocket, self._using, auth)
         if principal.via == "api_key":
             self.key_changed_at = await self._hub.endings.changed_at(principal.id)
         self._hub.identify(self, principal.user)
         self.principal = principal
+        self._observed.identified(principal)
         await self._send(write("authenticated", user=principal.user))
 
     async def _subscribe(self, channels: tuple[str, ...], after: int | None) -> None:
@@ -290,26 +284,3 @@ class Connection:
         except TimeoutError:
             self._drop_slow()
             await asyncio.Event().wait()  # until that ends this task
-
-
-async def _nothing() -> Any:
-    raise RuntimeError("nothing is received here")
-
-
-async def _nowhere(_: Any) -> None:
-    raise RuntimeError("nothing is sent here")
-
-
-def _closing_of(error: BaseException) -> Closing | None:
-    """Return how a connection ends by an error; None where it is gone already."""
-    if isinstance(error, Closing):
-        return error
-    if isinstance(error, WebSocketDisconnect):
-        return None
-    if not isinstance(error, Exception):
-        raise error
-    problem = problem_of(error)
-    if isinstance(error, HybridPerpsError | Problem) and problem.status in (401, 403, 429):
-        code = {401: NOT_AUTHENTICATED, 403: NOT_PERMITTED, 429: TOO_MANY}[problem.status]
-        return Closing(code, problem.detail)
-    return Closing(INTERNAL, problem.detail)
