@@ -10,7 +10,7 @@ import asyncpg
 from live.ledger.writer import LOST
 from risk.service import CLOSED
 
-_EVERY_S = 0.5
+_EVERY_S = 1.0
 _log = logging.getLogger(__name__)
 
 

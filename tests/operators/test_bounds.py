@@ -122,6 +122,16 @@ def test_small_steps_go_no_further_than_one(agreed: str, new: str, anomaly: bool
     assert anomalies(before, after, base) == (("normal_threshold",) if anomaly else ())
 
 
+@given(st.decimals(1, 10**6, places=6), st.lists(st.decimals("0.01", 100, places=4), max_size=20))
+def test_whatever_one_person_does_stays_within_ten_times(agreed: Decimal, factors: list[Decimal]) -> None:
+    base = now = replace(ROUTING, normal_threshold=agreed)
+    for factor in factors:
+        after = replace(now, normal_threshold=now.normal_threshold * factor)
+        if not anomalies(now, after, base):
+            now = after
+        assert agreed / 10 < now.normal_threshold < agreed * 10
+
+
 def test_what_did_not_change_is_no_anomaly_however_far_it_is_from_what_was_agreed() -> None:
     before = replace(ROUTING, normal_threshold=D(90_000), betting_threshold=D(1))
     after = replace(before, normal_threshold=D(90_001))
