@@ -66,3 +66,31 @@ def test_who_traded_long_ago_is_found_as_fast_as_who_trades_now(database: str, l
                 assert max(node["Actual Rows"] for node in explained.nodes()) == 51
 
     asyncio.run(body())
+
+
+def test_a_query_that_came_before_is_answered_as_it_was(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            ann, bob = await trader(api), await trader(api)
+            await ann.order(size="0.001")
+            await ann.order(size="0.002")
+            of_ann, of_bob = await ann.get("/orders", limit=1), await bob.get("/orders", limit=1)
+            assert (len(of_ann["items"]), of_ann["next"] is None, of_bob["items"]) == (1, False, [])
+            assert await ann.get("/orders", limit=1) == of_ann
+            for _ in range(2):
+                wrong = await ann.ask("GET", "/orders", limit=0, symbl="BTC")
+                assert wrong.status_code == 422
+                assert {each["field"] for each in wrong.json()["errors"]} == {"query.limit", "query.symbl"}
+            every = [
+                "PENDING",
+                "RESTING",
+                "PARTIALLY_FILLED",
+                "FILLED",
+                "CANCELLED",
+                "EXPIRED",
+                "REFUSED",
+            ] * 4
+            for _ in range(2):  # longer than what is remembered
+                assert len((await ann.get("/orders", status=every))["items"]) == 2
+
+    asyncio.run(body())
