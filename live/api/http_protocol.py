@@ -5,13 +5,10 @@ closed. Time counts while we wait for its client alone: not while it waits for u
 """
 
 import asyncio
-import secrets
 from typing import Any, Literal
 
-import structlog
-
-from live.api.middleware.security_headers import headers_for
-from live.api.problems import Problem, problem_response
+from live.api.problems import Problem
+from live.api.refusals import refusal
 
 LARGEST_HEAD = 65_536
 HEAD_S = 10.0  # from a connection's beginning, or a head's, to the end of the head
@@ -19,7 +16,6 @@ BODY_S = 30.0  # from there to the end of the body
 STOPPING_S = 5.0  # the same once the server stops, which waits for requests a little longer
 REFUSED = "refused"  # in a request's scope: the problem that was told here already
 
-_log = structlog.get_logger("live.api.access")
 _SLOW_HEAD = Problem(408, "too-slow", f"the head of the request did not come within {HEAD_S:g} s")
 _SLOW_BODY = Problem(408, "too-slow", f"the body did not come within {BODY_S:g} s")
 _STOPPING = Problem(
@@ -63,7 +59,7 @@ class Joined:
 def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
     """Return the protocol that bounds requests; where httptools is missing, h11 serves them without."""
     try:
-        from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
     except ImportError:  # Windows
         return "auto"
 
@@ -78,6 +74,7 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
         _came = 0
         _timer: asyncio.TimerHandle | None = None
         _stopping = False
+        _wrong: str | None = None
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             """Begin, with answers sent whole."""
@@ -103,9 +100,11 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
 
         def on_headers_complete(self) -> None:
             """Count no more: bodies have a bound of their own."""
+            if self.parser.should_upgrade():
+                self._check_upgrade()
+            super().on_headers_complete()
             self._in_head, self._in_body = False, True
             self._wait_no_more()
-            super().on_headers_complete()
 
         def on_message_complete(self) -> None:
             """Wait for nothing more."""
@@ -127,7 +126,19 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
 
         def send_400_response(self, msg: str) -> None:
             """Refuse what is no request."""
-            self._refuse(Problem(400, "malformed", msg))
+            self._refuse(Problem(400, "malformed", self._wrong or msg))
+
+        def _check_upgrade(self) -> None:
+            """Have a request refused whose body the parser would take for the new protocol."""
+            if self.parser.get_method() == b"CONNECT":
+                self._wrong = "this is no proxy"
+            elif any(
+                name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 "))
+                for name, value in self.headers
+            ):
+                self._wrong = "a request that asks for an upgrade must have no body"
+            if self._wrong is not None:
+                raise ValueError(self._wrong)
 
         def shutdown(self) -> None:
             """Have the request that is half here refused in time."""
@@ -187,19 +198,13 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
 
         def _tell(self, problem: Problem) -> None:
             known: Any = self.scope if self._in_body else {}
-            request_id = known.get("request_id") or secrets.token_hex(10)
-            self.transport.write(self._written(problem, request_id))
-            address = self.client[0] if self.client else ""
-            _log.info(
-                "refused", request_id=request_id, status=problem.status, code=problem.code, address=address
+            answer = refusal(
+                problem,
+                request_id=known.get("request_id"),
+                address=self.client[0] if self.client else "",
+                scheme=self.scheme or "http",
+                headers=self.server_state.default_headers,
             )
-
-        def _written(self, problem: Problem, request_id: str) -> bytes:
-            response = problem_response(problem, request_id)
-            headers = [*self.server_state.default_headers, *response.raw_headers]
-            headers += [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
-            lines = [name + b": " + value for name, value in headers_for(self.scheme or "http", headers)]
-            head = STATUS_LINE[problem.status] + b"\r\n".join([*lines, b"", b""])
-            return head + bytes(response.body)
+            self.transport.write(answer)
 
     return Bounded

@@ -28,6 +28,7 @@ LIMITS = {"HEAD_S": 0.5, "BODY_S": 1.0, "STOPPING_S": 0.4}
 POST = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n"
 CHUNKED = POST[: POST.rindex(b"Content-L")] + b"Transfer-Encoding: chunked\r\n\r\n"
 GET = b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
+WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 EXPECTING = b"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
 
 
@@ -128,6 +129,11 @@ def told(answer: bytes) -> tuple[int, str]:
         ([b"GET /echo HTTP/1.1\r\nHost x\r\n\r\n"], (400, "malformed")),
         ([CHUNKED + b"zz\r\n"], (400, "malformed")),
         ([POST + b"Content-Length: 11\r\n\r\n"], (400, "malformed")),
+        ([b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n"], (400, "malformed")),
+        ([POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", b"1234567890"], (400, "malformed")),
+        ([GET[:-2] + WEBSOCKET + b"Content-Length: 1\r\n\r\nx"], (400, "malformed")),
+        ([GET[:-2].replace(b"GET", b"POST") + WEBSOCKET + b"\r\n"], (400, "malformed")),
+        ([GET[:-2] + WEBSOCKET + b"X-Long: " + b"x" * 20_000 + b"\r\n\r\n"], (400, "malformed")),
     ],
 )
 def test_what_is_no_request_is_refused(parts: list[bytes], code: tuple[int, str]) -> None:

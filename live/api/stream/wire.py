@@ -9,6 +9,8 @@ from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from live.api.problems import Problem
+from live.api.refusals import refusal
 from live.api.stream.protocol import GOING_AWAY, TOO_SLOW, Closing
 
 CLOSING = (
@@ -30,6 +32,26 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             if self._lingering is None and not self.disconnected:
                 self._lingering = self.loop.call_later(LINGER_S, self.transport.abort)
         await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True  # it was answered, which the server does not see by itself
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; a handshake that cannot be read, as it is too long or no GET, is refused."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            answer = refusal(
+                Problem(
+                    400,
+                    "malformed",
+                    "the handshake of a WebSocket must be a GET with a short head and no body",
+                ),
+                request_id=None,
+                address=self.client[0] if self.client else "",
+                scheme="https" if self.scheme == "wss" else "http",
+                headers=self.default_headers,
+            )
+            self.transport.write(answer)
+            self.transport.close()
 
     def keepalive_timeout(self) -> None:
         """Have a client that does not answer a ping told that it is too slow: it may be there, and not reading."""
