@@ -8,6 +8,7 @@ from starlette.responses import Response
 from live.api.answers import PageOf, json_answer
 from live.api.auth import From, needs
 from live.api.idempotency import IdempotencyKey, command_key
+from live.api.lean_reads import read
 from live.api.problems import Problem, check_done, documented
 from live.api.reads.filters import Id
 from live.api.reads.money import BALANCES, BalanceItem
@@ -18,7 +19,9 @@ from live.api.reads.transfers import (
     DepositPaging,
     WithdrawalItem,
     WithdrawalPaging,
+    WithdrawalWithStates,
     narrowed,
+    withdrawal_with_states,
 )
 from live.api.services import Services, Using
 from live.api.wallet_forms import AddressItem, ChainAsset, MailedToken, NewAddress, NewWithdrawal
@@ -46,7 +49,7 @@ async def chains(using: Using, _: Reader) -> list[ChainAsset]:
     ]
 
 
-@router.get("/wallet", response_model=BalanceItem, responses=documented(404))
+@read(router, "/wallet", response_model=BalanceItem, responses=documented(404))
 async def wallet(using: Using, reader: Reader) -> Response:
     """Show your balance, free of marks; what positions are worth stands in the account."""
     found = await BALANCES.one(using.pool, reader.user, "user_id", reader.user)
@@ -55,14 +58,14 @@ async def wallet(using: Using, reader: Reader) -> Response:
     return json_answer(found)
 
 
-@router.get("/deposits", response_model=PageOf[DepositItem])
+@read(router, "/deposits", response_model=PageOf[DepositItem])
 async def list_deposits(using: Using, reader: Reader, asked: Annotated[DepositPaging, Query()]) -> Response:
     """List your deposits, the newest first."""
     page = await DEPOSITS.page(using.pool, reader.user, asked.before, asked.limit, narrowed(asked))
     return json_answer({"items": page.items, "next": page.next})
 
 
-@router.get("/withdrawals", response_model=PageOf[WithdrawalItem])
+@read(router, "/withdrawals", response_model=PageOf[WithdrawalItem])
 async def list_withdrawals(
     using: Using, reader: Reader, asked: Annotated[WithdrawalPaging, Query()]
 ) -> Response:
@@ -71,14 +74,14 @@ async def list_withdrawals(
     return json_answer({"items": page.items, "next": page.next})
 
 
-@router.get("/withdrawals/{withdrawal_id}", response_model=WithdrawalItem, responses=documented(404))
+@read(router, "/withdrawals/{withdrawal_id}", response_model=WithdrawalWithStates, responses=documented(404))
 async def get_withdrawal(using: Using, reader: Reader, withdrawal_id: WithdrawalName) -> Response:
     """Show one of your withdrawals."""
     return await _withdrawal(using, reader, withdrawal_id)
 
 
 @router.post(
-    "/withdrawals", status_code=201, response_model=WithdrawalItem, responses=documented(404, 409, 504)
+    "/withdrawals", status_code=201, response_model=WithdrawalWithStates, responses=documented(404, 409, 504)
 )
 async def request_withdrawal(
     using: Using, withdrawer: Withdrawer, key: IdempotencyKey, body: NewWithdrawal, origin: From
@@ -104,7 +107,7 @@ async def request_withdrawal(
 
 @router.post(
     "/withdrawals/{withdrawal_id}/confirm",
-    response_model=WithdrawalItem,
+    response_model=WithdrawalWithStates,
     responses=documented(404, 409, 504),
 )
 async def confirm_withdrawal(
@@ -116,7 +119,9 @@ async def confirm_withdrawal(
 
 
 @router.post(
-    "/withdrawals/{withdrawal_id}/cancel", response_model=WithdrawalItem, responses=documented(404, 409, 504)
+    "/withdrawals/{withdrawal_id}/cancel",
+    response_model=WithdrawalWithStates,
+    responses=documented(404, 409, 504),
 )
 async def cancel_withdrawal(
     using: Using, withdrawer: Withdrawer, key: IdempotencyKey, withdrawal_id: WithdrawalName
@@ -155,7 +160,7 @@ async def remove_address(using: Using, owner: Owner, address_id: AddressName, or
 
 
 async def _withdrawal(using: Services, reader: Principal, withdrawal_id: str, status: int = 200) -> Response:
-    found = await WITHDRAWALS.one(using.pool, reader.user, "id", withdrawal_id)
+    found = await withdrawal_with_states(using.pool, reader.user, withdrawal_id)
     if found is None:
         raise Problem(404, "unknown-withdrawal", f"you have no withdrawal {withdrawal_id}")
     return json_answer(found, status)
