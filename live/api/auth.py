@@ -15,6 +15,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
 
 from live.api.lean import LeanRequest
+from live.api.request_log import PRINCIPAL
 from live.api.services import Services, Using
 from live.identity.errors import NotAuthenticated, NotPermitted
 from live.identity.events import Origin
@@ -65,11 +66,11 @@ async def _known(scope: Any, headers: Mapping[bytes, bytes], using: Services, bo
         kind, _, token = authorization.decode("latin-1").partition(" ")
         if kind.lower() != "bearer":
             raise NotAuthenticated("wrong-token", "Authorization must be: Bearer and an access token")
-        principal = await using.identity.sessions.principal(token.strip())
+        principal = scope[PRINCIPAL] = await using.identity.sessions.principal(token.strip())
         await using.rates.charge(scope, "user", principal.user)
     elif key is not None and authorization is None:
         signed = _signed(scope, headers, key.decode("latin-1"), body)
-        principal = await using.identity.signatures.principal(signed)
+        principal = scope[PRINCIPAL] = await using.identity.signatures.principal(signed)
         await using.rates.charge(scope, "key", signed.key)
     else:
         raise NotAuthenticated(

@@ -10,13 +10,16 @@ from functools import lru_cache
 import msgspec
 
 from live.api import logs
+from live.identity.principal import Principal
+
+PRINCIPAL = "principal"  # in a request's scope: who sent it
 
 _encode = msgspec.json.Encoder().encode
 _without_secrets = lru_cache(10_000)(logs.without_secrets)
 _second: tuple[int, str] = (-1, "")
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, omit_defaults=True):
     request_id: str
     method: str
     route: str
@@ -26,10 +29,21 @@ class _Line(msgspec.Struct):
     event: str
     level: str
     timestamp: str
+    user: str = ""
+    session: str = ""
+    key: str = ""
 
 
-def log_request(request_id: str, method: str, route: str, status: int, seconds: float, address: str) -> None:
-    """Write a line, where lines of that level are written."""
+def log_request(
+    request_id: str,
+    method: str,
+    route: str,
+    status: int,
+    seconds: float,
+    address: str,
+    who: Principal | None = None,
+) -> None:
+    """Write a line, where lines of that level are written; with whose request it was, once that is known."""
     out = logs.sink()
     if out is None:
         return
@@ -44,6 +58,12 @@ def log_request(request_id: str, method: str, route: str, status: int, seconds: 
         "info",
         _timestamp(time.time_ns()),
     )
+    if who is not None:
+        line.user = who.user
+        if who.via == "session":
+            line.session = who.id
+        else:
+            line.key = who.id
     out.write(_encode(line) + b"\n")
     out.flush()
 

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -18,8 +19,10 @@ from live.api.problems import Problem
 from live.api.rates import Rates, address_of
 from live.api.settings import ApiSettings
 from live.api.shared_state import InMemory, SharedState, open_shared_state
+from live.identity.principal import Scope as KeyScope
 from tests.api.people import letters
 from tests.api.served import Api, served_api
+from tests.api.traders import ORIGIN, signature, trader
 
 LARGEST = 2_000
 
@@ -249,6 +252,29 @@ def test_every_request_is_one_line_and_no_line_has_a_secret(database: str, log: 
     assert last["status"] == 500
     for secret in (b"s3cret", b"hunter2", b"abc.def"):
         assert secret not in log.getvalue()
+
+
+def test_the_line_of_a_request_says_whose_it_was(database: str, log: io.BytesIO) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            ann = await trader(api)
+            made = await api.services.identity.keys.create(ann.user, "k", [KeyScope.READ], [], ORIGIN)
+            key, stamp = made.key.id, str(time.time_ns() // 1_000_000)
+            signed = signature(key, made.secret, stamp, "GET", "/v1/orders")
+            await api.client.get("/v1/orders", headers=ann.headers)  # served lean
+            await api.client.get("/v1/keys", headers=ann.headers)  # and by the framework
+            await api.client.get("/v1/orders", headers=signed)
+            refused = await api.client.post("/v1/orders", headers={**signed, "HP-TIMESTAMP": "1"})
+            assert refused.status_code == 401
+        told = [line for line in lines(log) if line["event"] == "request"]
+        assert [{name: line.get(name) for name in ("user", "session", "key")} for line in told] == [
+            {"user": ann.user, "session": ann.session, "key": None},
+            {"user": ann.user, "session": ann.session, "key": None},
+            {"user": ann.user, "session": None, "key": key},
+            {"user": None, "session": None, "key": None},
+        ]
+
+    asyncio.run(body())
 
 
 SECRET = "Zm9vYmFy"

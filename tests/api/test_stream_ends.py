@@ -13,10 +13,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from live.api import logs
 from live.api.stream.hub import StreamLimits
 from live.identity.principal import Scope
 from tests.api.served import Api, over_http, served_api
+from tests.api.test_middleware import lines, log
 from tests.api.test_stream import (
     PRIVATE,
     closed,
@@ -29,6 +29,8 @@ from tests.api.test_stream import (
     subscribe,
 )
 from tests.api.traders import ORIGIN, trader
+
+__all__ = ["log"]
 
 
 @asynccontextmanager
@@ -128,10 +130,7 @@ def test_no_stream_is_anywhere_else(database: str) -> None:
     asyncio.run(body())
 
 
-def test_streams_are_in_the_log_and_the_measures(database: str) -> None:
-    out = io.BytesIO()
-    logs.configure("info", out)
-
+def test_streams_are_in_the_log_and_the_measures(database: str, log: io.BytesIO) -> None:
     async def body() -> tuple[str, str, str]:
         async with served_api(database) as api, over_http(api) as url:
             ann = await trader(api)
@@ -150,8 +149,7 @@ def test_streams_are_in_the_log_and_the_measures(database: str) -> None:
             return ann.user, ann.session, key.key.id
 
     user, session, key = asyncio.run(body())
-    told = [json.loads(line) for line in out.getvalue().splitlines()]
-    told = [line for line in told if line["event"].startswith("stream")]
+    told = [line for line in lines(log) if line["event"].startswith("stream")]
     assert [line["event"] for line in told].count("stream opened") == 3
     assert all(re.fullmatch("[0-9a-f]{20}", line["request_id"]) for line in told)
     by_session, by_key = [line for line in told if line["event"] == "stream identified"]

@@ -5,7 +5,7 @@ from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from live.api.metrics import Metrics
-from live.api.request_log import log_request
+from live.api.request_log import PRINCIPAL, log_request
 
 _METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
 
@@ -23,7 +23,8 @@ class Observed:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.request(method, route, status, seconds)
         client = scope.get("client")
-        log_request(scope["request_id"], method, route, status, seconds, client[0] if client else "")
+        address = client[0] if client else ""
+        log_request(scope["request_id"], method, route, status, seconds, address, scope.get(PRINCIPAL))
 
     def _template(self, scope: Scope) -> str:
         """Return the template of a request's whole path; the route itself knows that of its router alone."""
