@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import uvicorn
 from fastapi import FastAPI
 
@@ -19,7 +18,7 @@ from live.api import logs
 from live.api.app import create_app
 from live.api.chores import chores
 from live.api.http_protocol import http_protocol
-from live.api.services import MoveMarket, open_services
+from live.api.services import MoveMarket, move_pool, open_services
 from live.api.settings import ApiSettings
 from live.api.stream.wire import StreamProtocol
 from live.books.bus import InProcessBus
@@ -113,7 +112,8 @@ async def _serve(
         async with open_services(
             settings, found.dsn, found.here, dev=how.dev, move_market=found.move_market, told=told
         ) as services:
-            found.moved = lambda dsn: _move(services.pool, dsn)
+            # our own database may come back on another socket
+            found.moved = lambda dsn: move_pool(services.pool, dsn)
             app = create_app(services)
             _say_where(how, settings, found, listening)
             async with chores(services):
@@ -208,11 +208,6 @@ async def _books(settings: ApiSettings, dev: bool, stop: asyncio.Event) -> Async
 async def _database_alone(settings: ApiSettings) -> AsyncIterator[_Beside]:
     async with opened_in_thread(settings, migrate=False) as dsn:
         yield _Beside(dsn)
-
-
-def _move(pool: asyncpg.Pool, dsn: str) -> None:
-    """Have new connections go where the database is now: our own may come back on another socket."""
-    pool.set_connect_args(dsn)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -135,16 +135,24 @@ async def services(connection: HTTPConnection) -> Services:
 Using = Annotated[Services, Depends(services)]
 
 
+def move_pool(pool: asyncpg.Pool, dsn: str) -> None:
+    """Have new connections of ``Services.pool`` go where the database is now."""
+    pool.set_connect_args(dsn, **_patience())
+
+
+def _patience() -> dict[str, float]:
+    return {"timeout": _COMMAND_S, "command_timeout": _COMMAND_S}
+
+
 async def _open_pool(dsn: str) -> asyncpg.Pool:
     try:
         return await asyncpg.create_pool(
             dsn,
             min_size=1,
             max_size=_CONNECTIONS,
-            command_timeout=_COMMAND_S,
-            timeout=_COMMAND_S,
             init=_plan_once,
             reset=_as_it_is,
+            **_patience(),
         )
     except (OSError, asyncpg.PostgresError) as error:
         raise InvalidInput(f"the database does not answer: {error}") from None
