@@ -34,7 +34,7 @@ COMPONENTS = {
 }
 _BY_ACCOUNT_AND_KIND = """
     case
-        when account = 'fee_income' and kind in ('withdrawal_requested', 'withdrawal_refused') then 'withdrawal_fees'
+        when account = 'fee_income' and kind in ('withdrawal_fee', 'withdrawal_fee_returned') then 'withdrawal_fees'
         when account = 'fee_income' then 'internal_fees'
         when account = 'builder_income' then 'builder_fees'
         when account = 'funding_income' then 'funding'

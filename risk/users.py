@@ -53,12 +53,10 @@ def withdraw(core: Core, given: WithdrawalSubmitted) -> None:
         )
         return
     pending = withdrawals_pending(user.name)
-    core.ledger.post(
-        core.now,
-        "withdrawal_requested",
-        given.withdrawal_id,
-        (*move(user.cash_account, pending, given.amount), *move(user.cash_account, FEE_INCOME, given.fee)),
-    )
+    name = given.withdrawal_id
+    core.ledger.post(core.now, "withdrawal_requested", name, move(user.cash_account, pending, given.amount))
+    if given.fee:
+        core.ledger.post(core.now, "withdrawal_fee", name, move(user.cash_account, FEE_INCOME, given.fee))
     core.withdrawals[given.withdrawal_id] = (user.name, given.amount, given.fee)
     if user.cross:
         refile_cross(core, user)
@@ -74,8 +72,11 @@ def end_withdrawal(core: Core, given: WithdrawalEnded) -> None:
     if given.sent:
         core.ledger.post(core.now, "withdrawal_sent", given.withdrawal_id, move(held, CUSTODY, amount))
     else:
-        back = (*move(held, user.cash_account, amount), *move(FEE_INCOME, user.cash_account, fee))
+        back = move(held, user.cash_account, amount)
         core.ledger.post(core.now, "withdrawal_refused", given.withdrawal_id, back)
+        if fee:
+            back = move(FEE_INCOME, user.cash_account, fee)
+            core.ledger.post(core.now, "withdrawal_fee_returned", given.withdrawal_id, back)
     if user.cross:
         refile_cross(core, user)
 

@@ -108,8 +108,18 @@ class Deposit(msgspec.Struct, frozen=True):
     updated_at: datetime
 
 
+class WithdrawalState(msgspec.Struct, frozen=True):
+    """Say since when a withdrawal was in a state."""
+
+    status: str
+    at: datetime
+
+
 class Withdrawal(msgspec.Struct, frozen=True):
-    """Be a withdrawal as it stands; a REFUSED one, and its fee, is back in the balance."""
+    """Be a withdrawal as it stands; a REFUSED one, and its fee, is back in the balance.
+
+    ``states`` are those it went through; a list of withdrawals leaves them out.
+    """
 
     withdrawal_id: str
     chain: str
@@ -123,6 +133,7 @@ class Withdrawal(msgspec.Struct, frozen=True):
     created_at: datetime
     processed_at: datetime | None
     seq: int
+    states: tuple[WithdrawalState, ...] = ()
 
 
 class TestFunds(msgspec.Struct, frozen=True):

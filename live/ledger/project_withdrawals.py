@@ -34,7 +34,7 @@ FROM: dict[type, tuple[str, ...]] = {
     WithdrawalProcessed: ("SENDING",),
 }
 _BOOKS = "books"
-_BETWEEN = ":"  # a role and an operator
+_BETWEEN = ":"  # a role and an operator, a state and its time
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class WithdrawalsProjection:
             seq,
             refused_by=None if refusal is None else _BOOKS,
         )
-        self._keep(batch, row)
+        self._keep(batch, row, now)
 
     def step(self, batch: Batch, seq: int, given: Step) -> WithdrawalRow:
         """Take a step that was checked; return the row after it."""
@@ -112,14 +112,16 @@ class WithdrawalsProjection:
                 row = row._replace(status="SENDING", sending_at=now, reason=None)
             case WithdrawalProcessed():
                 row = _processed(row, given, now)
-        row = row._replace(updated_seq=seq)
-        self._keep(batch, row)
-        return row
+        return self._keep(batch, row._replace(updated_seq=seq), now)
 
-    def _keep(self, batch: Batch, row: WithdrawalRow) -> None:
+    def _keep(self, batch: Batch, row: WithdrawalRow, now: Moment) -> WithdrawalRow:
+        """Write a row, with its state if that is another than before."""
+        if not row.passed or row.passed[-1].split(_BETWEEN, 1)[0] != row.status:
+            row = row._replace(passed=(*row.passed, f"{row.status}{_BETWEEN}{now}"))
         if row.status not in ("SENT", "REFUSED"):
             self.state.open[row.id] = row
         batch.replace(row)
+        return row
 
 
 def _check_confirmed(given: WithdrawalConfirmed) -> None:

@@ -250,6 +250,7 @@ class WithdrawalRow(NamedTuple):
     queued_at: Moment | None = None
     sending_at: Moment | None = None
     refused_by: str | None = None
+    passed: tuple[str, ...] = ()  # STATUS:ns of every state so far
 
 
 class HotWalletRow(NamedTuple):

@@ -160,7 +160,7 @@ def test_test_funds_are_given_in_development_alone_and_are_told_from_others(data
             assert answer.json()["chain"] == "TEST"
             rows = await api.services.pool.fetch("select chain, amount from deposits")
             assert [(row["chain"], row["amount"]) for row in rows] == [("TEST", Decimal("250.5"))]
-            for wrong in ("0", "-1", "100000.1", "1e-9", "NaN", "x"):
+            for wrong in ("0", "-1", "100000.1", "1e-9", "1E+4", "NaN", "x", 100, 1.5):
                 answer = await person.post(
                     "/v1/dev/faucet", {"amount": wrong}, headers={"Idempotency-Key": "f-2"}
                 )
@@ -170,10 +170,14 @@ def test_test_funds_are_given_in_development_alone_and_are_told_from_others(data
             statuses = []
             for number in range(9):
                 key = {"Idempotency-Key": f"n-{number}"}
-                statuses.append(
-                    (await person.post("/v1/dev/faucet", {"amount": "1"}, headers=key)).status_code
-                )
-            assert statuses == [200] * 8 + [429]
+                for _ in range(2):  # sent again it is not charged again
+                    asked = await person.post("/v1/dev/faucet", {"amount": "10000"}, headers=key)
+                statuses.append(asked.status_code)
+                assert asked.status_code == 429 or asked.json()["amount"] == "10000"
+            assert statuses == [200] * 9
+            eleventh = {"Idempotency-Key": "n-9"}
+            answer = await person.post("/v1/dev/faucet", {"amount": "1"}, headers=eleventh)
+            assert answer.status_code == 429
             unknown = await api.client.post(
                 "/v1/dev/faucet", json={"amount": "1"}, headers={"Idempotency-Key": "k"}
             )

@@ -1,6 +1,7 @@
 """Wallets over HTTP: who may, what is shown, and that a request is done once."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -73,9 +74,32 @@ def test_a_withdrawal_from_its_request_to_its_cancel(database: str) -> None:
         late = await ann.post(f"{path}/cancel", headers={"Idempotency-Key": "k3"})
         assert (late.status_code, late.json()["code"]) == (409, "withdrawal-under-way")
         listed = (await ann.get("/v1/withdrawals?status=REFUSED")).json()
-        assert listed == {"items": [cancelled.json()], "next": None}
+        shown = cancelled.json()
+        del shown["states"]  # which are not in lists
+        assert listed == {"items": [shown], "next": None}
         history = (await ann.get("/v1/balance-changes")).json()["items"]
         assert sum(D(each["amount"]) for each in history) == 1_000
+        assert [
+            (each["type"], each["amount"]) for each in history if each["ref"] == item["withdrawal_id"]
+        ] == [
+            ("withdrawal_fee_returned", "1.000000"),
+            ("withdrawal_refused", "100.500000"),
+            ("withdrawal_fee", "-1.000000"),
+            ("withdrawal_requested", "-100.500000"),
+        ]
+        last = (await ann.get(path)).json()
+        assert [state["status"] for state in last["states"]] == ["UNCONFIRMED", "APPROVED", "REFUSED"]
+        assert [last["states"][place]["at"] for place in (0, -1)] == [
+            last["created_at"],
+            last["processed_at"],
+        ]
+        del last["states"]
+        for subject, wanted in (
+            ("withdrawals", [last]),
+            ("deposits", (await ann.get("/v1/deposits")).json()["items"]),
+        ):
+            exported = await ann.get(f"/v1/exports/{subject}?format=jsonl")
+            assert [json.loads(line) for line in exported.text.splitlines()] == wanted
 
     with_ann(database, body)
 

@@ -333,6 +333,7 @@ BACKWARDS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     *(("withdrawals", SENT, then) for then in (ENDED, {"status": "SENDING"}, {"reason": "r"})),
     ("withdrawals", ENDED, {"status": "UNCONFIRMED", "processed_at": None, "refused_by": None}),
     ("withdrawals", APPROVED, {"status": "REVIEW"}),
+    ("withdrawals", {"passed": ["UNCONFIRMED:1"]}, {"passed": ["UNCONFIRMED:2"]}),
     ("withdrawals", SENDING, {"status": "UNCONFIRMED"}),
     *(
         ("withdrawals", APPROVED, other)

@@ -63,13 +63,15 @@ def test_statement_leads_from_opening_to_closing(books: psycopg.Connection[Any])
         ("open", D("-2.5")),
         ("open", D("-2")),
         ("close", D("47.475")),  # 50 of the mark, less the fee of 2.525
-        ("withdrawal_requested", D(-101)),
+        ("withdrawal_requested", D(-100)),
+        ("withdrawal_fee", D(-1)),
     ]
     assert found.totals == {
         "close": D("47.475"),
         "deposit": D(10_000),
         "open": D("-4.5"),
-        "withdrawal_requested": D(-101),
+        "withdrawal_fee": D(-1),
+        "withdrawal_requested": D(-100),
     }
     assert sum(found.totals.values()) == found.closing - found.opening
 
@@ -89,7 +91,7 @@ def test_statements_of_days_fit_together(books: psycopg.Connection[Any]) -> None
     noon = START_NS + DAY_NS // 2
     first, second = statement(books, "ann", None, noon), statement(books, "ann", noon, None)
     assert len(first.movements) == 3
-    assert len(second.movements) == 2
+    assert len(second.movements) == 3
     assert first.closing == second.opening == D("9995.5")
     assert second.closing == statement(books, "ann").closing
     before = statement(books, "ann", None, START_NS)

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
+import asyncpg
 from pydantic import BaseModel, Field
 
 from live.api.reads.filters import Paging
-from live.api.reads.forms import MOMENT, MONEY, PLAIN, DecimalText, Form, MomentText, Seq
-from live.api.reads.listing import Column, Condition, Listing
+from live.api.reads.forms import MOMENT, MONEY, PLAIN, DecimalText, Form, MomentText, Seq, moment_text
+from live.api.reads.listing import Column, Condition, Item, Listing
 from live.ledger.rows import DepositRow, WithdrawalRow
 
 DepositStatus = Literal["PENDING", "CREDITED", "REJECTED"]
@@ -64,6 +65,19 @@ class WithdrawalItem(BaseModel):
     seq: Seq
 
 
+class StateItem(BaseModel):
+    """Say since when a withdrawal was in a state."""
+
+    status: WithdrawalStatus
+    at: MomentText
+
+
+class WithdrawalWithStates(WithdrawalItem):
+    """Be a withdrawal with every state it went through; APPROVED comes again where a sending failed."""
+
+    states: list[StateItem]
+
+
 DEPOSITS = Listing(
     "deposits",
     DepositRow,
@@ -102,6 +116,16 @@ WITHDRAWALS = Listing(
         Column("seq", "updated_seq", PLAIN),
     ),
 )
+
+
+async def withdrawal_with_states(pool: asyncpg.Pool, user: str, name: str) -> Item | None:
+    """Return a withdrawal of ``user``; None where there is none."""
+    found = await WITHDRAWALS.one(pool, user, "id", name)
+    if found is None:
+        return None
+    passed = await pool.fetchval("select passed from withdrawals where id = $1", name)
+    states = [each.split(":") for each in passed]
+    return {**found, "states": [{"status": status, "at": moment_text(int(ns))} for status, ns in states]}
 
 
 class DepositPaging(Paging):

@@ -4,14 +4,16 @@ from decimal import Decimal
 from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from live.api.auth import needs
+from live.api.bodies import Money
 from live.api.idempotency import IdempotencyKey, command_key
 from live.api.problems import Problem, check_done, documented
 from live.api.reads.filters import Symbol
 from live.api.services import Using
 from live.books.commands import Command
+from live.books.first_answers import first_answer
 from live.identity.principal import Principal, Scope
 from live.ledger.inputs import DepositArrived
 
@@ -26,11 +28,16 @@ router = APIRouter(prefix="/dev", tags=["dev"])
 
 
 class TestFunds(BaseModel):
-    """Ask for test funds."""
+    """Ask for test funds: USDC that nobody owns, at most 100 000."""
 
-    amount: Decimal = Field(
-        gt=0, le=LARGEST, decimal_places=6, description="USDC that nobody owns.", examples=["10000"]
-    )
+    amount: Annotated[Money, Field(examples=["10000"])]
+
+    @field_validator("amount")
+    @classmethod
+    def _is_not_too_much(cls, amount: Decimal) -> Decimal:
+        if amount > LARGEST:
+            raise ValueError(f"must be at most {LARGEST}")
+        return amount
 
 
 class Given(BaseModel):
@@ -63,11 +70,12 @@ async def faucet(
 ) -> Given:
     """Credit a deposit on the chain TEST, at most ten a day."""
     user = principal.user
-    if await using.shared.count(f"faucet:{user}", _DAY_S) > A_DAY:
+    name = command_key(user, f"faucet:{key}")
+    again = await first_answer(using.pool, name) is not None
+    if not again and await using.shared.count(f"faucet:{user}", _DAY_S) > A_DAY:
         raise Problem(
             429, "too-many-requests", f"at most {A_DAY} times a day", headers={"Retry-After": "3600"}
         )
-    name = command_key(user, f"faucet:{key}")
     deposit = DepositArrived(0, name, user, asked.amount, CHAIN, "USDC", name, 0)
     check_done(await using.bus.submit(Command(name, deposit)))
-    return Given(amount=str(asked.amount), asset="USDC", chain=CHAIN, deposit_id=name)
+    return Given(amount=f"{asked.amount:f}", asset="USDC", chain=CHAIN, deposit_id=name)

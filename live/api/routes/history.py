@@ -26,6 +26,7 @@ from live.api.reads.money import (
 from live.api.reads.orders import ORDERS, OrderItem, OrderWithFills
 from live.api.reads.positions import POSITIONS, PositionItem
 from live.api.reads.summary import AccountSummary, account_summary
+from live.api.reads.transfers import DEPOSITS, WITHDRAWALS
 from live.api.services import Using
 from live.api.wording import worded
 from live.books.queries import AccountQuery
@@ -113,8 +114,19 @@ _EXPORTS = {
     "funding": _Exported(FUNDING, "settled_at"),
     "liquidations": _Exported(LIQUIDATIONS, "created_at"),
     "balance-changes": _Exported(BALANCE_CHANGES, "ts"),
+    "deposits": _Exported(DEPOSITS, "created_at"),
+    "withdrawals": _Exported(WITHDRAWALS, "created_at"),
 }
-Subject = Literal["orders", "positions", "fills", "funding", "liquidations", "balance-changes"]
+Subject = Literal[
+    "orders",
+    "positions",
+    "fills",
+    "funding",
+    "liquidations",
+    "balance-changes",
+    "deposits",
+    "withdrawals",
+]
 
 
 class Exporting(Span):
