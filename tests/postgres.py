@@ -12,6 +12,7 @@ import pytest
 
 from live.ledger.migrate import upgrade
 from live.postgres import Server, start_server
+from tests.emptied import Emptied
 
 
 @dataclass
@@ -19,6 +20,7 @@ class Postgres:
     """A running server; ``start_postgres`` starts its folder again after ``stop`` or ``kill``, with its data."""
 
     server: Server
+    _shared: Emptied | None = None
 
     @property
     def url(self) -> str:
@@ -46,6 +48,12 @@ class Postgres:
         """Return the name of a database with all tables and no rows, to make others from."""
         upgrade(self.new_database("migrated"))
         return "migrated"
+
+    def empty_database(self) -> str:
+        """Return the conninfo of a database with all tables and no rows, the same one each time it is asked for."""
+        if self._shared is None or not self._shared.has_its_schema():
+            self._shared = Emptied(self.migrated_database("shared"))
+        return self._shared.empty()
 
     def drop_database(self, name: str) -> None:
         """Drop a database if there is one of that name, whoever is connected to it."""

@@ -7,13 +7,13 @@ import psycopg
 import pytest
 
 from live.ledger.migrate import upgrade
-from tests.live.books import database
+from tests.live.books import own_database
 from tests.live.replication import replicated
 from tests.load.harness import PATIENCE_S, harness
 from tests.postgres import postgres, reachable_folder, start_postgres
 from tests.proxy import proxied
 
-__all__ = ["database", "postgres"]
+__all__ = ["own_database", "postgres"]
 
 _ANSWERS = 250  # before and after each fault
 

@@ -8,11 +8,11 @@ from live.books.commands import NotAnswered
 from live.ledger.machine import HalfTaken
 from live.ledger.project_trading import TradingProjection
 from risk.inputs import FundingPublished
-from tests.live.books import a_desk, database
+from tests.live.books import a_desk, own_database
 from tests.postgres import postgres
 from tests.risk.book_builder import D
 
-__all__ = ["database", "postgres"]
+__all__ = ["own_database", "postgres"]
 
 
 @pytest.fixture

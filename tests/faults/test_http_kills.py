@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.faults.http_clients import Client, Told
-from tests.live.books import database
+from tests.live.books import own_database
 from tests.load.clients import Record
 from tests.load.serving import NO_LIMITS, Service, new_caller
 from tests.load.verdict import Verifier
 from tests.postgres import postgres
 from tests.redis_server import free_port, redis_url, shared_redis
 
-__all__ = ["database", "postgres", "redis_url", "shared_redis"]
+__all__ = ["own_database", "postgres", "redis_url", "shared_redis"]
 
 CALLERS, CLIENTS, ANSWERS = 2, 6, 60
 

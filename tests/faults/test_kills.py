@@ -3,11 +3,11 @@
 import asyncio
 
 from tests.faults.kills import kill_and_come_back
-from tests.live.books import database
+from tests.live.books import own_database
 from tests.load.harness import harness
 from tests.postgres import postgres
 
-__all__ = ["database", "postgres"]
+__all__ = ["own_database", "postgres"]
 
 
 def test_ten_random_kills(database, tmp_path):

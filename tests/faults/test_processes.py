@@ -9,14 +9,14 @@ import pytest
 from live.books.commands import Command
 from live.ledger.inputs import DepositArrived, UserRegistered
 from risk.inputs import OrderSubmitted
-from tests.live.books import database
+from tests.live.books import own_database
 from tests.load.books_main import REFUSED, TAKEN_OVER
 from tests.load.clients import Client
 from tests.load.harness import NotStarted, harness
 from tests.postgres import postgres
 from tests.risk.book_builder import D
 
-__all__ = ["database", "postgres"]
+__all__ = ["own_database", "postgres"]
 
 
 def test_second_process_is_refused_by_name_and_disturbs_nobody(database, tmp_path):

@@ -27,8 +27,14 @@ DEPTH = 1e9
 
 
 @pytest.fixture
-def database(postgres: Postgres, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Give the address of a migrated database that this test alone uses."""
+def database(postgres: Postgres) -> str:
+    """Give the address of a migrated database without rows, which other tests use before and after."""
+    return postgres.empty_database()
+
+
+@pytest.fixture(name="database")
+def own_database(postgres: Postgres, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the address of a migrated database that this test alone uses, whoever it leaves behind."""
     name = "books_" + "".join(c if c.isalnum() else "_" for c in request.node.name)[:50].lower()
     yield postgres.migrated_database(name)
     postgres.drop_database(name)

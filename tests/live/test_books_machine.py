@@ -43,7 +43,6 @@ from live.ledger.inputs import (
     WithdrawalSending,
 )
 from live.ledger.machine import Machine
-from live.ledger.migrate import upgrade
 from live.ledger.recovery import open_again, prove, take
 from live.ledger.writer import CommitFailed, DatabaseLost
 from risk.inputs import (
@@ -175,14 +174,11 @@ class Shadow:
 class BooksMachine(RuleBasedStateMachine):
     """Drive books, a machine fed from their journal, and the naive ledger."""
 
-    numbers = itertools.count()
     ORDERS = st.tuples(USERS, SYMBOLS, SIDES, st.integers(1, 60), st.sampled_from([3, 5, 10]), st.booleans())
 
-    def __init__(self, server: Postgres, template: str) -> None:
+    def __init__(self, server: Postgres) -> None:
         super().__init__()
-        self.name = f"machine_{next(self.numbers)}"
-        self.dsn = server.new_database(self.name, template)
-        self.server = server
+        self.dsn = server.empty_database()
         self.runner = asyncio.Runner()
         self.clock = SetClock(START_NS)
         self.marks = {name: float(mark) for name, mark in MARKS.items()}
@@ -215,7 +211,6 @@ class BooksMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.run(self._end())
         self.runner.close()
-        self.server.drop_database(self.name)
 
     async def _end(self) -> None:
         try:
@@ -670,9 +665,7 @@ class BooksMachine(RuleBasedStateMachine):
 
 
 def test_database_book_and_naive_ledger_agree_through_crashes(postgres):
-    template = "books_machine_template"
-    upgrade(postgres.new_database(template))
     run_state_machine_as_test(
-        lambda: BooksMachine(postgres, template),
+        lambda: BooksMachine(postgres),
         settings=hypothesis_settings(max_examples=12, stateful_step_count=25),
     )

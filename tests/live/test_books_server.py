@@ -24,13 +24,13 @@ from live.settings import LiveSettings
 from risk.errors import InvalidInput
 from risk.inputs import OrderSubmitted
 from risk.settings import DAY_NS, HOUR_NS, SECOND_NS
-from tests.live.books import database
+from tests.live.books import own_database
 from tests.live.served import USERS, Command, each_once, fund, order, rows, served, until_answered, wait_for
 from tests.postgres import postgres, reachable_folder
 from tests.redis_server import redis_url, shared_redis
 from tests.risk.book_builder import D
 
-__all__ = ["database", "postgres", "redis_url", "shared_redis"]
+__all__ = ["own_database", "postgres", "redis_url", "shared_redis"]
 
 ROOT = Path(__file__).parents[2]
 OPEN = "the books are open"

@@ -5,11 +5,11 @@ from collections import Counter
 
 import psycopg
 
-from tests.live.books import database
+from tests.live.books import own_database
 from tests.load.harness import harness
 from tests.postgres import postgres
 
-__all__ = ["database", "postgres"]
+__all__ = ["own_database", "postgres"]
 
 
 def test_books_under_load_answer_all_and_stay_right(database, tmp_path):
