@@ -159,14 +159,13 @@ def test_books_that_move_on_meanwhile_are_published_as_of_one_input(connection: 
     users = [f"user-{i}" for i in range(50)]
     for user in users:
         set_wallet(connection, user, 10)
-    stop = Event()
+    stop, moves = Event(), []
 
-    def keep_moving() -> int:
-        moves = 0
+    def keep_moving() -> None:
         with psycopg.connect(dsn, autocommit=True) as other:
             while not stop.is_set():
                 with other.transaction():
-                    here, there = users[moves % 50], users[(moves + 17) % 50]
+                    here, there = users[len(moves) % 50], users[(len(moves) + 17) % 50]
                     for user, amount in ((here, -1), (there, 1)):
                         other.execute(
                             "update wallets set total_balance = total_balance + %s,"
@@ -174,16 +173,19 @@ def test_books_that_move_on_meanwhile_are_published_as_of_one_input(connection: 
                             (amount, amount, amount, user),
                         )
                     other.execute("select append_audit('a', 'b', 'c', 'd', 0, 0)")
-                moves += 1
-        return moves
+                moves.append(here)
 
     with ThreadPoolExecutor() as pool:
         moving = pool.submit(keep_moving)
+        published = []
         try:
-            published = [publish(connection) for _ in range(15)]
+            while not moving.done() and (len(published) < 15 or len(moves) <= 15):
+                published.append(publish(connection))
         finally:
             stop.set()
-        assert moving.result() > 15
+        moving.result()
+    assert len(moves) > 15
+    assert len(published) >= 15
     assert all(each.total + each.negative == 500 for each in published)
 
 
