@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,13 @@ def undisturbed(folder: Path, study: Any, pool: InlinePool) -> list[Any]:
         return told(stored.trials())
 
 
+@cache
+def really_run() -> list[Any]:
+    """Return the trials of the study of ``_SEARCH`` as one process without workers runs them."""
+    with tempfile.TemporaryDirectory() as name:
+        return undisturbed(Path(name), run_study(trials=14), InlinePool(Runner()))
+
+
 @pytest.mark.parametrize(
     ("url", "sampler"), [("sqlite", "tpe"), ("sqlite", "nsga2"), ("postgresql", "nsga2")], indirect=["url"]
 )
@@ -87,7 +95,7 @@ def kept_seconds(store: Store) -> dict[int, float]:
     return {t.number: t.outcome.seconds for t in trials if isinstance(t.outcome, Finished)}
 
 
-def test_real_runs_on_real_workers_survive_real_kills(url: str, folder: Path) -> None:
+def test_real_runs_on_real_workers_survive_real_kills(url: str) -> None:
     finished: dict[int, float] = {}
     for lines in (1, 1, 2):  # outcomes to see, and then the end
         process = subprocess.Popen([sys.executable, "-c", _SEARCH, url], stdout=subprocess.PIPE, text=True)
@@ -108,7 +116,7 @@ def test_real_runs_on_real_workers_survive_real_kills(url: str, folder: Path) ->
         now = kept_seconds(store)
         assert {number: now[number] for number in finished} == finished
         trials = told(store.open("made").trials())
-    assert trials == undisturbed(folder, run_study(trials=14), InlinePool(Runner()))
+    assert trials == really_run()
 
 
 def test_a_server_that_was_killed_has_kept_every_outcome(folder: Path) -> None:
