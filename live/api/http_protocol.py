@@ -13,6 +13,7 @@ from live.api.refusals import refusal
 LARGEST_HEAD = 65_536
 HEAD_S = 10.0  # from a connection's beginning, or a head's, to the end of the head
 BODY_S = 30.0  # from there to the end of the body
+TAKE_S = 60.0  # for a client to take what fills the buffer before it
 STOPPING_S = 5.0  # the same once the server stops, which waits for requests a little longer
 REFUSED = "refused"  # in a request's scope: the problem that was told here already
 
@@ -75,6 +76,7 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
         _timer: asyncio.TimerHandle | None = None
         _stopping = False
         _wrong: str | None = None
+        _stalled: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             """Begin, with answers sent whole."""
@@ -84,11 +86,22 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
         def connection_lost(self, exc: Exception | None) -> None:
             """End."""
             self._wait_no_more()
-            super().connection_lost(exc)
+            super().connection_lost(exc)  # which resumes writing
+
+        def pause_writing(self) -> None:
+            """Give the client some time to read on: an answer that waits for ever holds what it is made of."""
+            super().pause_writing()
+            self._stalled = self.loop.call_later(TAKE_S, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            """Write on."""
+            self._take_no_time()
+            super().resume_writing()
 
         def handle_websocket_upgrade(self) -> None:
             """Hand the connection itself over."""
             self._wait_no_more()
+            self._take_no_time()
             self.transport.flush()  # type: ignore[attr-defined]
             self.transport = self.transport.whole  # type: ignore[attr-defined]
             super().handle_websocket_upgrade()
@@ -157,6 +170,11 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+
+        def _take_no_time(self) -> None:
+            if self._stalled is not None:
+                self._stalled.cancel()
+                self._stalled = None
 
         def _waited(self, seconds: float) -> None:
             self._timer = None

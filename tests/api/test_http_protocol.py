@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from starlette.requests import Request
+from starlette.responses import StreamingResponse
 
 from live.api import problems
 from live.api.app import Application
@@ -24,7 +25,7 @@ from live.api.shared_state import InMemory
 from live.cli_serve import serve_app
 
 LARGEST_BODY = 65_536
-LIMITS = {"HEAD_S": 0.5, "BODY_S": 1.0, "STOPPING_S": 0.4}
+LIMITS = {"HEAD_S": 0.5, "BODY_S": 1.0, "STOPPING_S": 0.4, "TAKE_S": 1.0}
 POST = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n"
 CHUNKED = POST[: POST.rindex(b"Content-L")] + b"Transfer-Encoding: chunked\r\n\r\n"
 GET = b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -61,6 +62,18 @@ async def site() -> AsyncIterator[Site]:
     @app.api_route("/echo", methods=["GET", "POST"])
     async def echo(request: Request) -> int:
         return len(await request.body())
+
+    @app.get("/endless")
+    async def endless() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    await asyncio.sleep(0)
+                    yield b"x" * 65_536
+            finally:
+                go_on.set()
+
+        return StreamingResponse(parts())
 
     @app.api_route("/slow", methods=["GET", "POST"])
     async def slow(request: Request) -> int:
@@ -201,6 +214,27 @@ def test_our_own_time_does_not_count() -> None:
             assert told(answer[answer.index(b"HTTP/1.1 408") :]) == (408, "too-slow")
             answer = await waiting
             assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 408")
+
+    asyncio.run(body())
+
+
+def test_who_does_not_take_an_answer_is_cut_off() -> None:
+    async def body() -> None:
+        async with site() as at:
+            narrow = socket.socket()
+            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+            narrow.connect(("127.0.0.1", at.port))
+            reader, writer = await asyncio.open_connection(sock=narrow, limit=1_024)
+            writer.write(GET.replace(b"/echo", b"/endless"))
+            for _ in range(30):  # slowly, but on and on
+                await asyncio.sleep(0.05)
+                await reader.readexactly(200_000)
+            assert not at.go_on.is_set()
+            async with asyncio.timeout(10):
+                await at.go_on.wait()
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await reader.readexactly(1 << 26)
+            writer.close()
 
     asyncio.run(body())
 
