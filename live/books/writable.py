@@ -3,9 +3,10 @@
 One of them would fail the commit it shares with others, and again each time it is asked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -32,14 +33,25 @@ def check_writable(command: Command) -> None:
 
 def check_values(given: object) -> None:
     """Raise InvalidInput, naming the value, for an input with a value that no table holds."""
-    for name, value in _values(given):
-        kind = type(value)
-        if kind is Decimal:
-            to_decimal(value, name)
-        elif isinstance(value, str):
-            _check_text(name, value)
-        elif kind is int and abs(value) > _LARGEST_INT:
-            raise InvalidInput(f"{name} was {value}; it must lie within {_LARGEST_INT} of 0")
+    kind: Any = type(given)
+    for name in _names(kind):
+        value = getattr(given, name)
+        check = _CHECKS.get(type(value))
+        if check is not None:
+            check(name, value)
+        elif not isinstance(value, Enum):  # whose values are our own
+            _check_parts(name, value)
+
+
+def _check_parts(name: str, value: Any) -> None:
+    for part in value if isinstance(value, tuple) else (value,):
+        check = _CHECKS.get(type(part))
+        if check is not None:
+            check(name, part)
+        elif isinstance(part, str):
+            _check_text(name, part)
+        elif is_dataclass(part):
+            check_values(part)
 
 
 def _values(holder: Any) -> Iterator[tuple[str, Any]]:
@@ -71,6 +83,28 @@ def _check_text(name: str, text: str) -> None:
 
 def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= each <= "\udfff" for each in text)
+
+
+def _check_int(name: str, value: int) -> None:
+    if abs(value) > _LARGEST_INT:
+        raise InvalidInput(f"{name} was {value}; it must lie within {_LARGEST_INT} of 0")
+
+
+def _check_decimal(name: str, value: Decimal) -> None:
+    to_decimal(value, name)
+
+
+def _check_nothing(_: str, __: object) -> None:
+    """Take what is always writable."""
+
+
+_CHECKS: dict[type, Callable[[str, Any], None]] = {
+    str: _check_text,
+    int: _check_int,
+    Decimal: _check_decimal,
+    bool: _check_nothing,
+    type(None): _check_nothing,
+}
 
 
 def _check_config(asked: ConfigChanged) -> None:
