@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from pydantic import SecretStr
 
-from live.api.access_forms import (
-    CodeBody,
+from live.api.access_forms import CodeBody, Sent, TokenBody
+from live.api.account_forms import (
     CodesLeft,
     DeviceItem,
     DisableTotpBody,
@@ -17,9 +17,7 @@ from live.api.access_forms import (
     PasswordBody,
     Profile,
     RecoveryCodes,
-    Sent,
     SessionItem,
-    TokenBody,
     TotpSecret,
     WalletLinkBody,
 )

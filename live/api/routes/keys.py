@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from live.api.access_forms import KeyItem, KeyWithSecret, NewKeyBody, RotateBody
+from live.api.account_forms import KeyItem, KeyWithSecret, NewKeyBody, RotateBody
 from live.api.auth import From, needs
 from live.api.problems import documented
 from live.api.services import Using
