@@ -49,7 +49,7 @@ def test_no_field_of_an_order_takes_what_no_table_holds(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63)])
-def test_no_number_is_larger_than_its_column(value: int) -> None:
+def test_no_number_is_larger_than_its_column(value: Any) -> None:
     for name in ("ts", "side", "leverage", "position_id"):
         with pytest.raises(InvalidInput, match=f"^{name} was {value}; it must lie within"):
             check_values(replace(ORDER, **{name: value}))
