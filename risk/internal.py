@@ -17,6 +17,7 @@ from risk.ledger import (
 )
 from risk.numbers import round_money
 from risk.state import Position, SymbolState, User
+from risk.waiting import end_with_position
 
 
 def fee_rate(core: Core, state: SymbolState, maker: bool) -> Decimal:
@@ -238,7 +239,7 @@ def _after_close(
 
 
 def finish_close(core: Core, user: User, position: Position, order_id: str, pnl: Decimal) -> None:
-    """Leave a position closed in whole or part in order: its margin account, its user's deficit, the scan."""
+    """Leave a position closed in whole or part in order: its margin, its user's deficit, the scan, its orders."""
     if position.isolated:
         if position.size:
             refile_isolated(core, position)
@@ -250,6 +251,8 @@ def finish_close(core: Core, user: User, position: Position, order_id: str, pnl:
         settle_deficit(core, user, order_id, position.source)
     if user.cross or not position.isolated:
         refile_cross(core, user)
+    if not position.size:
+        end_with_position(core, user, position.position_id)
 
 
 def _emit_fill(

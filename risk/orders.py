@@ -8,7 +8,7 @@ from risk.checks import positive
 from risk.closing import closable
 from risk.core import Core
 from risk.errors import InvalidInput
-from risk.events import OrderCancelled, OrderRested, Source
+from risk.events import OrderRested, Source
 from risk.execution import CLOSING_TYPES, closes, execute, hold_to_rest, open_position, refuse_while_down
 from risk.external import request_cancel
 from risk.inputs import CancelSubmitted, OrderSubmitted, OrderType
@@ -16,7 +16,7 @@ from risk.ledger import ZERO
 from risk.routing_desk import Terms, route_of
 from risk.service import refuse_order, refuse_while_closed
 from risk.state import Order, SymbolState, User
-from risk.waiting import rest_here, take_out, wait
+from risk.waiting import cancelled, rest_here, take_out, wait
 
 
 def submit(core: Core, command: OrderSubmitted) -> None:
@@ -204,7 +204,7 @@ def end_waiting(core: Core, order: Order, reason: str) -> None:
         request_cancel(core, core.venue_orders[order.cloid])
         return
     take_out(core, core.users[order.command.user], order)
-    _cancelled(core, order.command, order.left, reason)
+    cancelled(core, order.command, order.left, reason)
 
 
 def expire(core: Core) -> None:
@@ -214,7 +214,3 @@ def expire(core: Core) -> None:
         order = core.orders.get(order_id)
         if order is not None:
             end_waiting(core, order, "EXPIRED")
-
-
-def _cancelled(core: Core, command: OrderSubmitted, left: Decimal, reason: str) -> None:
-    core.emit(OrderCancelled(command.order_id, core.now, command.user, command.symbol, left, reason))

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from risk.account import hold, refile_cross, release
 from risk.core import Core
-from risk.events import OrderRested, Source
+from risk.events import OrderCancelled, OrderRested, Source
 from risk.inputs import OrderSubmitted
 from risk.ledger import ZERO
 from risk.state import Order, User
@@ -45,6 +45,20 @@ def wait(core: Core, user: User, command: OrderSubmitted, size: Decimal) -> Orde
     core.orders[command.order_id] = user.orders[command.order_id] = order
     heapq.heappush(core.expiries, (order.expires_ns, command.order_id))
     return order
+
+
+def end_with_position(core: Core, user: User, position_id: int) -> None:
+    """Cancel the orders in our own book that were to close a position which is closed by now in whole."""
+    for order in [
+        o for o in user.orders.values() if o.command.position_id == position_id and o.cloid is None
+    ]:
+        take_out(core, user, order)
+        cancelled(core, order.command, order.left, "NOTHING_TO_CLOSE")
+
+
+def cancelled(core: Core, command: OrderSubmitted, left: Decimal, reason: str) -> None:
+    """Tell that an order ended with ``left`` of it not done."""
+    core.emit(OrderCancelled(command.order_id, core.now, command.user, command.symbol, left, reason))
 
 
 def take_out(core: Core, user: User, order: Order) -> None:

@@ -16,7 +16,7 @@ from risk.events import (
     Source,
     VenueOrderRequested,
 )
-from risk.inputs import WithdrawalEnded, WithdrawalSubmitted
+from risk.inputs import MarginMode, WithdrawalEnded, WithdrawalSubmitted
 from risk.settings import DAY_NS
 from tests.risk.book_builder import CROSS, D, Desk, changes, money, of, one, settings_with
 
@@ -121,9 +121,39 @@ def test_a_stop_already_passed_fires_at_once(desk):
     assert one(desk.order("ann", "BTC", -1, "0.05", stop_loss=100_500), OrderFilled).price == 100_000
 
 
-def test_a_trigger_left_without_a_position_is_cancelled_when_it_fires(desk):
+@pytest.mark.parametrize("margin_mode", MarginMode)
+@pytest.mark.parametrize(
+    "close",
+    [
+        lambda desk: desk.order("ann", "BTC", -1, None, position_id=1),
+        lambda desk: desk.order("ann", "BTC", -1, "0.05", reduce_only=True),
+        lambda desk: desk.mark("BTC", 98_000),  # its stop
+        lambda desk: desk.glide("BTC", 50_000),  # liquidated
+    ],
+)
+def test_what_waits_to_close_a_position_ends_with_it_however_it_is_closed(desk, close, margin_mode):
+    desk.order("ann", "BTC", 1, "0.05", leverage=10, margin_mode=margin_mode)
+    desk.order("ann", "BTC", 1, "0.01", leverage=10)
+    waiting = {"position_id": 1, "take_profit": 120_000}
+    desk.order("ann", "BTC", -1, "0.05", oid="whole", **waiting)
+    desk.order("ann", "BTC", -1, "0.01", oid="part", **waiting)
+    desk.order("ann", "BTC", -1, "0.05", oid="limit", position_id=1, limit=110_000)
+    desk.order("ann", "BTC", -1, None, oid="stop", position_id=1, stop_loss=98_500)
+    desk.order("ann", "BTC", -1, "0.01", oid="other", position_id=2, take_profit=120_000)
+    desk.order("ann", "BTC", -1, "0.02", position_id=1)
+    assert len(desk.book._core.orders) == 5
+    events = close(desk)
+    ended = {each.order_id: each.reason for each in of(events, OrderCancelled)}
+    fired = {each.order_id for each in of(events, OrderFilled)}
+    assert ended.keys() | fired & {"stop"} >= {"whole", "part", "limit", "stop"}
+    assert set(ended.values()) == {"NOTHING_TO_CLOSE"}
+    assert desk.book._core.orders.keys() <= {"other"}
+    assert ("other" in desk.book._core.orders) == (2 in desk.book.positions)
+
+
+def test_a_trigger_that_names_no_position_waits_for_the_next(desk):
     desk.order("ann", "BTC", 1, "0.05", leverage=10)
-    desk.order("ann", "BTC", -1, "0.05", position_id=1, stop_loss=99_000)
+    desk.order("ann", "BTC", -1, "0.05", stop_loss=99_000)
     desk.order("ann", "BTC", -1, None, position_id=1)
     assert one(desk.mark("BTC", 98_000), OrderCancelled).reason == "NOTHING_TO_CLOSE"
 
