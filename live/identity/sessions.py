@@ -8,31 +8,23 @@ changed again, and what it was changed for before ends the session when it is sh
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import asyncpg
-import jwt
 
+from live.identity.access_tokens import AccessTokens
 from live.identity.errors import NotAuthenticated, NotThere, wrong_credentials
 from live.identity.events import Origin, SecurityEvents
 from live.identity.guesses import Address
 from live.identity.keyring import Keyring
-from live.identity.moments import moment, nanoseconds, seconds
+from live.identity.moments import moment, seconds
 from live.identity.names import new_id, new_token
 from live.identity.principal import Principal, Scope
 from live.identity.rules import AccessRules
 from live.identity.standing import Standings
-from risk.settings import SECOND_NS
 
-_ALGORITHM = "HS256"
-_ISSUER = "hybrid-perps"
-_LEEWAY_S = 5  # between the clocks of two machines that serve
 _ALL = frozenset(Scope)
 _AGENT = 200
-_KNOWN = 20_000
-_CLAIMS = ["sub", "sid", "exp", "iat", "iss", "2fa"]
-_CHECKS: Any = {"require": _CLAIMS, "verify_exp": False, "verify_iat": False}  # by our own clock, below
 
 # Held until the session is there: who changes the password ends it, or was first.
 _STILL = "select true from access.accounts where id = $1 and password_hash = $2 for share"
@@ -96,8 +88,7 @@ class Sessions:
         self._rules = rules
         self._standings = standings
         self._events = events
-        # Its signature is looked at once, as it can never become wrong; its time and its session at every use.
-        self._verified = lru_cache(_KNOWN)(self._verify)
+        self._access = AccessTokens(keyring.signing, clock, rules)
 
     async def begin(
         self,
@@ -159,13 +150,7 @@ class Sessions:
 
     async def principal(self, access_token: str) -> Principal:
         """Return who an access token speaks for; raises NotAuthenticated if it is no good, late or revoked."""
-        try:
-            fields = self._verified(access_token)
-        except (jwt.InvalidTokenError, TypeError, ValueError):
-            raise NotAuthenticated("wrong-token", "the access token is not one of ours") from None
-        account, session, expires_s, second_factor_at = fields
-        if self._clock() >= (expires_s + _LEEWAY_S) * SECOND_NS:
-            raise NotAuthenticated("token-expired", "the access token has expired; refresh it")
+        account, session, second_factor_at = self._access.read(access_token)
         standing = await self._standings.now()
         if session in standing.revoked:
             raise NotAuthenticated("session-ended", "the session was ended; log in again")
@@ -187,7 +172,7 @@ class Sessions:
             principal.id,
             now,
         )
-        return self._access(principal.user, principal.id, now), self._rules.access_s
+        return self._access.make(principal.user, principal.id, now), self._rules.access_s
 
     async def is_unusual(self, session: str) -> bool:
         """Tell whether a session began in a place its account was not used from before."""
@@ -235,13 +220,6 @@ class Sessions:
             why,
             but,
         )
-
-    def _verify(self, access_token: str) -> tuple[str, str, int, int]:
-        """Return account, session, end (s) and second factor (ns) of a token that we signed."""
-        claims = jwt.decode(
-            access_token, self._keyring.signing, [_ALGORITHM], issuer=_ISSUER, options=_CHECKS
-        )
-        return str(claims["sub"]), str(claims["sid"]), int(claims["exp"]), int(claims["2fa"])
 
     async def _end(self, connection: asyncpg.Connection, account: str, session: str, why: str) -> bool:
         done = await connection.fetchval(
@@ -298,19 +276,7 @@ class Sessions:
         return row["expires_at"] <= now or row["last_used_at"] + seconds(self._rules.idle_s) <= now
 
     def _tokens(self, account: str, session: str, refresh: str, factor_at: datetime | None) -> Tokens:
-        return Tokens(self._access(account, session, factor_at), refresh, self._rules.access_s, session)
-
-    def _access(self, account: str, session: str, factor_at: datetime | None) -> str:
-        now_s = self._clock() // SECOND_NS
-        claims = {
-            "iss": _ISSUER,
-            "sub": account,
-            "sid": session,
-            "iat": now_s,
-            "exp": now_s + self._rules.access_s,
-            "2fa": nanoseconds(factor_at),
-        }
-        return jwt.encode(claims, self._keyring.signing, _ALGORITHM)
+        return Tokens(self._access.make(account, session, factor_at), refresh, self._rules.access_s, session)
 
 
 def _refused() -> NotAuthenticated:
