@@ -39,8 +39,8 @@ class HouseItem(BaseModel):
     at: MomentText
     reserve: DecimalText = Field(examples=["500000.000000"])
     reserve_level: str = Field(examples=["NORMAL"])
-    solvency: DecimalText = Field(examples=["1.02"])
-    users_open: DecimalText = Field(examples=["75000"])
+    solvency: DecimalText = Field(examples=["2200000.000000"])
+    users_open: DecimalText = Field(examples=["-1250.000000"])
     total_exposure: DecimalText = Field(examples=["50000"])
     daily_loss: DecimalText = Field(examples=["1200"])
     breaker_open: bool
