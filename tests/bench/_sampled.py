@@ -17,8 +17,8 @@ from hybrid_perps import run
 _EVERY_S = 0.001
 PARTS = (
     ("authentication", ("/live/identity/", "/live/api/auth.py", "/jwt/")),
-    ("rate limits", ("/live/api/rates.py", "/live/api/shared_state.py", "/middleware/rate_limits.py")),
-    ("log", ("/live/api/logs.py", "/structlog/")),
+    ("rate limits", ("/live/api/rates.py", "/live/api/shared_state.py")),
+    ("log", ("/live/api/logs.py", "/live/api/request_log.py", "/structlog/")),
     ("metrics", ("/live/api/metrics.py", "/prometheus_client/", "/middleware/observed.py")),
     ("other middleware", ("/live/api/middleware/",)),
     ("route, body and answer", ("/live/api/",)),

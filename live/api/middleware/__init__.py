@@ -1,1 +1,1 @@
-"""What every request goes through, as pure ASGI: each costs a few microseconds, and none reads a body twice."""
+"""What every request goes through: one layer, ``entrance``, that calls upon a module for each job."""
