@@ -8,8 +8,7 @@ from psycopg import sql
 _END_OTHERS = """select pg_terminate_backend(pid, 5000) from pg_stat_activity
     where datname = current_database() and pid <> pg_backend_pid()"""
 _TABLES = """select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname in ('public', 'access') and c.relkind in ('r', 'p') and not c.relispartition
-    and c.relname <> 'alembic_version'"""
+    where n.nspname in ('public', 'access') and c.relkind in ('r', 'p') and not c.relispartition"""
 _PARTITIONS = "select oid::regclass::text from pg_class where relispartition and relkind = 'r'"
 _SEQUENCES = """select setval(format('%I.%I', schemaname, sequencename), start_value, false) from pg_sequences
     where last_value is not null"""

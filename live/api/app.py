@@ -43,7 +43,7 @@ def create_app(services: Services) -> FastAPI:
         version="1",
         description=document.DESCRIPTION,
         responses=problems.documented(*_EVERY_ROUTE),
-        openapi_url=document.PATH,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

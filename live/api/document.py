@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
+from starlette.responses import Response
 
 from live.api.problems import ProblemDocument
 
@@ -70,8 +73,16 @@ _RECV_WINDOW = {
 
 
 def describe(app: FastAPI) -> None:
-    """Give ``app`` its document at /openapi.json."""
+    """Give ``app`` its document at /openapi.json, written once: it is large, and asked for by strangers."""
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    written: list[bytes] = []
+
+    async def document(_: Request) -> Response:
+        if not written:
+            written.append(msgspec.json.encode(app.openapi()))
+        return Response(written[0], media_type="application/json")
+
+    app.add_route(PATH, document, include_in_schema=False)
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 
 from live.api.stream.protocol import CHANNELS
 from tests.api.people import sign_up
-from tests.api.served import served_api
+from tests.api.served import over_http, served_api
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -132,6 +133,33 @@ def test_the_page_of_the_document_loads_nothing_from_elsewhere(database: str) ->
             policy = page.headers["content-security-policy"]
             assert "http" not in policy
             assert policy.count("sha256-") == 1
+
+    asyncio.run(body())
+
+
+def test_the_document_is_written_once(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            first = await api.client.get("/openapi.json")
+            assert first.json() == api.app.openapi()
+            monkeypatch.setattr(api.app, "openapi", None)
+            assert (await api.client.get("/openapi.json")).content == first.content
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
+def test_who_watches_may_ask_for_heads_alone(database: str, path: str) -> None:
+    async def body() -> None:
+        async with (
+            served_api(database) as api,
+            over_http(api) as url,
+            httpx.AsyncClient(base_url=url) as client,
+        ):
+            got, head = await client.get(path), await client.head(path)
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-type"] == got.headers["content-type"]
+            assert (await client.get(path)).status_code == 200, "on the connection of the head"
 
     asyncio.run(body())
 

@@ -55,6 +55,10 @@ class Entrance:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
+        if (
+            scope["method"] == "HEAD" and scope["path"] in _FREE
+        ):  # load balancers ask so; the server sends no body
+            scope = {**scope, "method": "GET"}
         headers = dict(reversed(scope["headers"]))  # of each name the first
         exit_ = Exit(scope, send, self._rates, request_id_of(headers))
         route = self.lean.find(scope["method"], scope["path"])
