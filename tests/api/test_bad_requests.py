@@ -32,6 +32,10 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
+def signing(key: Signer, method: str, target: str, content: bytes, once: str) -> dict[str, str]:
+    return key.headers(method, target, content, once) | {"Idempotency-Key": once}
+
+
 def test_a_signed_order_is_taken_once_and_never_changed(database: str) -> None:
     async def body() -> None:
         async with served_api(database) as api:
@@ -43,19 +47,19 @@ def test_a_signed_order_is_taken_once_and_never_changed(database: str) -> None:
             ) -> httpx.Response:
                 return await api.client.post(path, content=content, headers=JSON | headers)
 
-            named = key.headers("POST", PATH, BODY) | {"Idempotency-Key": "mine"}
+            named = signing(key, "POST", PATH, BODY, once="mine")
             first = await send(named)
             assert first.status_code == 201, first.text
             assert refusal(await send(named)) == (401, "replayed")
-            assert refusal(await send(named | {"Idempotency-Key": "other"})) == (401, "replayed")
-            again = await send(key.headers("POST", PATH, BODY) | {"Idempotency-Key": "mine"})
+            assert refusal(await send(named | {"Idempotency-Key": "other"})) == (401, "wrong-signature")
+            again = await send(signing(key, "POST", PATH, BODY, once="mine"))
             assert (again.status_code, again.content) == (201, first.content)
             more = BODY.replace(b"0.01", b"0.09")
-            assert refusal(await send(key.headers("POST", PATH, BODY) | {"Idempotency-Key": "n"}, more)) == (
+            assert refusal(await send(signing(key, "POST", PATH, BODY, once="n"), more)) == (
                 401,
                 "wrong-signature",
             )
-            signed = key.headers("POST", PATH, more) | {"Idempotency-Key": "mine"}
+            signed = signing(key, "POST", PATH, more, once="mine")
             assert refusal(await send(signed, more)) == (409, "key-reused")
             for method, target in (
                 ("GET", PATH),
@@ -63,13 +67,13 @@ def test_a_signed_order_is_taken_once_and_never_changed(database: str) -> None:
                 ("POST", PATH + "?a=1"),
                 ("POST", "/v1/order"),
             ):
-                signed = key.headers(method, target, BODY) | {"Idempotency-Key": "n"}
+                signed = signing(key, method, target, BODY, once="n")
                 assert refusal(await send(signed)) == (401, "wrong-signature")
             for offset_s, code in ((-6, "late"), (6, "early")):
                 other = Signer(
                     key.key, "s", lambda offset_s=offset_s: api.services.clock() + offset_s * 10**9
                 )
-                signed = other.headers("POST", PATH, BODY) | {"Idempotency-Key": "n"}
+                signed = signing(other, "POST", PATH, BODY, once="n")
                 assert refusal(await send(signed)) == (401, code)
             assert await orders(ann) == 1
 
@@ -86,7 +90,7 @@ def test_one_order_sent_many_times_at_once_is_one(database: str) -> None:
                 api.client.post(
                     PATH,
                     content=BODY,
-                    headers=JSON | key.headers("POST", PATH, BODY) | {"Idempotency-Key": "same"},
+                    headers=JSON | signing(key, "POST", PATH, BODY, once="same"),
                 )
                 for _ in range(12)
             ]
