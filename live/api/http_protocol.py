@@ -10,13 +10,20 @@ from typing import Any, Literal
 from live.api.problems import Problem
 from live.api.refusals import refusal
 
-LARGEST_HEAD = 65_536
+LARGEST_HEAD = 65_536  # and what comes beside a body: chunks' extensions and trailers
 HEAD_S = 10.0  # from a connection's beginning, or a head's, to the end of the head
 BODY_S = 30.0  # from there to the end of the body
 TAKE_S = 60.0  # for a client to take what fills the buffer before it
 STOPPING_S = 5.0  # the same once the server stops, which waits for requests a little longer
 REFUSED = "refused"  # in a request's scope: the problem that was told here already
 
+# What a request line, a header and a chunk have at the least besides what the parser tells of them.
+_LINE = len(b"GET  HTTP/1.1\r\n\r\n")
+_HEADER = len(b":\r\n")
+_CHUNK = len(b"1\r\n\r\n")
+
+_LARGE_HEAD = "the head of the request is too large"
+_LARGE_REST = "what came beside the body is too large: extensions of its chunks, or trailers"
 _SLOW_HEAD = Problem(408, "too-slow", f"the head of the request did not come within {HEAD_S:g} s")
 _SLOW_BODY = Problem(408, "too-slow", f"the body did not come within {BODY_S:g} s")
 _STOPPING = Problem(
@@ -65,14 +72,17 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
         return "auto"
 
     class Bounded(HttpToolsProtocol):
-        """Count what came of a head, which the parser keeps however long it is, and wait for the rest so long.
+        """Count what came of a head or beside a body, which the parser keeps or skips however long it is.
 
-        A request that comes in one piece, as nearly all do, sets no timer.
+        Wait for the rest so long: a request that comes in one piece, as nearly all do, sets no timer. ``_came``
+        counts all bytes, less those of heads and bodies that are known.
         """
 
         _in_head = False
         _in_body = False
         _came = 0
+        _trailers = 0
+        _handed_over = False
         _timer: asyncio.TimerHandle | None = None
         _stopping = False
         _wrong: str | None = None
@@ -100,6 +110,7 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
 
         def handle_websocket_upgrade(self) -> None:
             """Hand the connection itself over."""
+            self._handed_over = True
             self._wait_no_more()
             self._take_no_time()
             self.transport.flush()  # type: ignore[attr-defined]
@@ -107,17 +118,39 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
             super().handle_websocket_upgrade()
 
         def on_message_begin(self) -> None:
-            """Begin to count."""
-            self._in_head, self._came = True, 0
+            """Begin."""
+            self._in_head, self._trailers = True, 0
             super().on_message_begin()
 
+        def on_header(self, name: bytes, value: bytes) -> None:
+            """Keep a header, and no trailer: it would pass for a header that a proxy before us has looked at."""
+            if self._in_head:
+                super().on_header(name, value)
+                return
+            self._trailers += len(name) + len(value) + _HEADER
+            if self._trailers > LARGEST_HEAD:
+                self._wrong = _LARGE_REST
+                raise ValueError(_LARGE_REST)
+
         def on_headers_complete(self) -> None:
-            """Count no more: bodies have a bound of their own."""
+            """Count the head no more."""
+            self._came -= _LINE + len(self.url)
+            for name, value in self.headers:
+                self._came -= len(name) + len(value) + _HEADER
             if self.parser.should_upgrade():
                 self._check_upgrade()
             super().on_headers_complete()
             self._in_head, self._in_body = False, True
             self._wait_no_more()
+
+        def on_chunk_header(self) -> None:
+            """Count its extensions alone."""
+            self._came -= _CHUNK
+
+        def on_body(self, body: bytes) -> None:
+            """Count it not: it has a bound of its own."""
+            self._came -= len(body)
+            super().on_body(body)
 
         def on_message_complete(self) -> None:
             """Wait for nothing more."""
@@ -127,11 +160,14 @@ def http_protocol() -> type[asyncio.Protocol] | Literal["auto"]:
 
         def data_received(self, data: bytes) -> None:
             """Read on, unless it was too much; wait for what is missing."""
+            self._came += len(data)
             super().data_received(data)
-            if self._in_head:
-                self._came += len(data)
-                if self._came > LARGEST_HEAD and not self.transport.is_closing():
-                    self.send_400_response("the head of the request is too large")
+            if self._handed_over:
+                return
+            if not (self._in_head or self._in_body):
+                self._came = 0
+            elif self._came > LARGEST_HEAD and not self.transport.is_closing():
+                self.send_400_response(_LARGE_HEAD if self._in_head else _LARGE_REST)
             if self._timer is None and (
                 self._in_head or self._in_body or self.cycle is None or self.cycle.response_complete
             ):

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
+from starlette.websockets import WebSocket
+from websockets.asyncio.client import connect
 
 from live.api import problems
 from live.api.app import Application
@@ -62,6 +64,17 @@ async def site() -> AsyncIterator[Site]:
     @app.api_route("/echo", methods=["GET", "POST"])
     async def echo(request: Request) -> int:
         return len(await request.body())
+
+    @app.post("/headers")
+    async def headers(request: Request) -> list[str]:
+        await request.body()
+        return [name.decode() for name, _ in request.scope["headers"]]
+
+    @app.websocket("/echo")
+    async def echo_all(websocket: WebSocket) -> None:
+        await websocket.accept()
+        async for text in websocket.iter_text():
+            await websocket.send_text(text)
 
     @app.get("/endless")
     async def endless() -> StreamingResponse:
@@ -153,6 +166,76 @@ def test_what_is_no_request_is_refused(parts: list[bytes], code: tuple[int, str]
     async def body() -> None:
         async with site() as at:
             assert told(await exchange(at, *parts, pause_s=0.1)) == code
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.01])
+@pytest.mark.parametrize("path", [b"/echo", b"/nowhere"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        [b"0\r\n", *[b"Name: " + b"x" * 1_000 + b"\r\n"] * 100],
+        [b"0\r\nName: ", *[b"x" * 5_000] * 20],
+        [b"0\r\n", *[b"x" * 5_000] * 20],
+        [b"1;", *[b"x" * 5_000] * 20],
+        [b"1;" + b"x" * 5_000 + b"\r\n1\r\n"] * 20,
+    ],
+    ids=["trailers", "a trailer's value", "its name", "an extension", "extensions"],
+)
+def test_what_comes_beside_a_body_is_bounded(
+    said: list[bytes], path: bytes, pause_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("live.api.http_protocol.BODY_S", 8.0)
+
+    async def body() -> None:
+        async with site() as at:
+            began = time.monotonic()
+            answer = await exchange(at, CHUNKED.replace(b"/echo", path), *said, pause_s=pause_s)
+            assert time.monotonic() - began < 6  # it was cut off before it was too slow
+            if path == b"/echo":
+                assert told(answer) == (400, "malformed")
+                assert b"beside the body" in answer
+
+    asyncio.run(body())
+
+
+def test_trailers_are_no_headers() -> None:
+    """Who asks, and for whom, is said in the head alone: a proxy in front of us may not look at trailers."""
+
+    async def body() -> None:
+        async with site() as at:
+            request = CHUNKED.replace(b"/echo", b"/headers") + (
+                b"2;a=b\r\n{}\r\n0\r\nAuthorization: Bearer x\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"
+            )
+            answer = await exchange(at, request + GET[:-2] + b"Connection: close\r\n\r\n")
+            assert answer.count(b"HTTP/1.1 200") == 2
+            assert b'["host","content-type","transfer-encoding"]' in answer
+
+    asyncio.run(body())
+
+
+def test_many_requests_and_large_bodies_in_one_piece_are_taken() -> None:
+    """What is bounded is what no request needs: not how many come at once, and in how small chunks."""
+
+    async def body() -> None:
+        async with site() as at:
+            large = POST[: POST.rindex(b"10\r\n")] + b"60000\r\n\r\n" + b"x" * 60_000
+            chunks = CHUNKED + b"1\r\nx\r\n" * 30_000 + b"0\r\n\r\n"
+            answer = await exchange(
+                at, (large + chunks) * 2 + GET * 200 + GET[:-2], b"Connection: close\r\n\r\n", pause_s=0.2
+            )
+            assert answer.count(b"HTTP/1.1 200") == 205
+
+    asyncio.run(body())
+
+
+def test_a_stream_goes_on_however_long_nothing_is_said() -> None:
+    async def body() -> None:
+        async with site() as at, connect(f"ws://127.0.0.1:{at.port}/echo") as stream:
+            await asyncio.sleep(2 * LIMITS["HEAD_S"] + LIMITS["BODY_S"])
+            await stream.send("still here")
+            assert await stream.recv() == "still here"
 
     asyncio.run(body())
 
