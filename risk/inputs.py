@@ -232,8 +232,16 @@ class RoutingModeSet:
 
 
 @record
+class Approval:
+    """A second operator approved what the first had proposed: ``proposal`` is its number."""
+
+    proposal: int
+    approver_id: str
+
+
+@record
 class ConfigChanged:
-    """An operator changed a routing row (``symbol`` set) or the risk config."""
+    """An operator changed a routing row (``symbol`` set) or the risk config; ``approval`` is where two were needed."""
 
     ts: int
     operator_id: str
@@ -241,6 +249,7 @@ class ConfigChanged:
     routing: RoutingConfig | None = None
     risk: RiskConfig | None = None
     reason: str = ""
+    approval: Approval | None = None
 
 
 @record

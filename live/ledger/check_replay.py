@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import dict_row, tuple_row
 
 from live.books.commands import answer_to, invalid, request_digest
+from live.ledger.acts import Act
 from live.ledger.check_rows import CHANGING, FETCHED_ROWS, LASTING, Answers, Ordered, compare_whole
 from live.ledger.findings import Findings
 from live.ledger.inputs import CommandInvalid
@@ -26,7 +27,6 @@ from live.ledger.rows import (
     UserRow,
     WalletRow,
 )
-from live.ledger.shell import Act
 from live.ledger.snapshots import Snapshot, version
 from risk.errors import InvalidInput
 from risk.events import Event

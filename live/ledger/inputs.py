@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import singledispatch
 
 from live.ledger.book_options import BookOptions
-from risk.inputs import DepositCredited, Input, WithdrawalEnded, WithdrawalSubmitted
+from risk.inputs import Approval, DepositCredited, Input, WithdrawalEnded, WithdrawalSubmitted
 from risk.record import record
 
 
@@ -190,6 +190,7 @@ class BooksReleased:
     ts: int
     operator_id: str
     reason: str
+    approval: Approval | None = None
 
 
 @record

@@ -5,6 +5,7 @@ from hashlib import sha256
 from time import perf_counter_ns
 from typing import Any
 
+from live.ledger.acts import BOOKS
 from live.ledger.batch import Batch
 from live.ledger.book_options import BookOptions
 from live.ledger.codec import encode
@@ -18,7 +19,7 @@ from live.ledger.project_users import UsersProjection
 from live.ledger.project_wallets import WalletsProjection
 from live.ledger.project_withdrawals import WithdrawalsProjection
 from live.ledger.rows import AuditRow, InputRow, RoutingRecordRow
-from live.ledger.shell import BOOKS, Shell
+from live.ledger.shell import Shell
 from live.ledger.states import States
 from risk.book import Book
 from risk.errors import HybridPerpsError, InvalidInput

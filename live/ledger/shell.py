@@ -1,9 +1,9 @@
 """What the shell's inputs, and operators' ones, do besides what the core makes of them: checks, rows, audit log."""
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import Any
 
+from live.ledger.acts import BOOKS, Act, approved, told, why
 from live.ledger.batch import Batch
 from live.ledger.inputs import (
     BooksOpened,
@@ -16,11 +16,7 @@ from live.ledger.inputs import (
     LedgerInput,
     ReconciliationDone,
     UserRegistered,
-    WithdrawalApproved,
     WithdrawalConfirmed,
-    WithdrawalProcessed,
-    WithdrawalQueued,
-    WithdrawalRefused,
     WithdrawalRequested,
     WithdrawalSending,
 )
@@ -48,41 +44,11 @@ from risk.inputs import (
 )
 from risk.service import CLOSED
 
-BOOKS = "books"  # who acted where no operator did
 STOPPED_BY_A_HALT = (OrderSubmitted, WithdrawalRequested, WithdrawalSending, MarginAdjusted)
 _STOPPED_WHILE_CLOSED = (
     WithdrawalConfirmed,
     WithdrawalSending,
 )  # the core refuses the rest of users' commands
-
-
-class Act(StrEnum):
-    """Name what the books themselves tell the audit log."""
-
-    BOOKS_OPENED = "BOOKS_OPENED"
-    KYC_CHANGED = "KYC_CHANGED"
-    DEPOSIT_SEEN = "DEPOSIT_SEEN"
-    DEPOSIT_CREDITED = "DEPOSIT_CREDITED"
-    DEPOSIT_REJECTED = "DEPOSIT_REJECTED"
-    WITHDRAWAL_REQUESTED = "WITHDRAWAL_REQUESTED"
-    WITHDRAWAL_CONFIRMED = "WITHDRAWAL_CONFIRMED"
-    WITHDRAWAL_APPROVED = "WITHDRAWAL_APPROVED"
-    WITHDRAWAL_QUEUED = "WITHDRAWAL_QUEUED"
-    WITHDRAWAL_SENDING = "WITHDRAWAL_SENDING"
-    WITHDRAWAL_NOT_SENT = "WITHDRAWAL_NOT_SENT"
-    WITHDRAWAL_SENT = "WITHDRAWAL_SENT"
-    WITHDRAWAL_REFUSED = "WITHDRAWAL_REFUSED"
-    HOT_WALLET_REPORTED = "HOT_WALLET_REPORTED"
-    BALANCE_ADJUSTED = "BALANCE_ADJUSTED"
-    BALANCE_NOT_ADJUSTED = "BALANCE_NOT_ADJUSTED"
-    ROUTING_MODE_SET = "ROUTING_MODE_SET"
-    SERVICE_LEVEL_SET = "SERVICE_LEVEL_SET"
-    HL_HALT_LIFTED = "HL_HALT_LIFTED"
-    ROUTING_CONFIG_CHANGED = "ROUTING_CONFIG_CHANGED"
-    RISK_CONFIG_CHANGED = "RISK_CONFIG_CHANGED"
-    HL_ACCOUNT_LIQUIDATED = "HL_ACCOUNT_LIQUIDATED"
-    BOOKS_HALTED = "BOOKS_HALTED"
-    BOOKS_RELEASED = "BOOKS_RELEASED"
 
 
 class Shell:
@@ -128,6 +94,7 @@ class Shell:
             HotWalletReported: wallets.check_hot_wallet,
             **dict.fromkeys(Step.__args__, withdrawals.check),
             BooksOpened: _refuse_opened,
+            **dict.fromkeys((ConfigChanged, BooksReleased), _check_approval),
         }
         self._before: dict[type, Callable[[Batch, int, Any], None]] = {
             OrderSubmitted: lambda _, seq, given: trading.orders.submitted(seq, given),
@@ -190,7 +157,7 @@ class Shell:
         self._money.registered(given.user)
 
     def _kyc_changed(self, batch: Batch, seq: int, given: KycChanged, _: Sequence[Event]) -> None:
-        detail = _why(f"{self._users.kyc_changed(batch, given)} to {given.kyc_status}", given.reason)
+        detail = why(f"{self._users.kyc_changed(batch, given)} to {given.kyc_status}", given.reason)
         _audit(batch, seq, given, given.operator_id, Act.KYC_CHANGED, given.user, detail)
 
     def _deposit(
@@ -217,7 +184,7 @@ class Shell:
 
     def _withdrawal_step(self, batch: Batch, seq: int, given: Step, _: Sequence[Event]) -> None:
         row = self._withdrawals.step(batch, seq, given)
-        actor, act, detail = _told(given, row.user_id)
+        actor, act, detail = told(given, row.user_id)
         _audit(batch, seq, given, actor, act, row.user_id, f"{row.id}: {detail}")
 
     def _hot_wallet(self, batch: Batch, seq: int, given: HotWalletReported, _: Sequence[Event]) -> None:
@@ -257,7 +224,7 @@ class Shell:
         self._house.pin_set(batch, seq, given)
 
     def _routing_mode_set(self, batch: Batch, seq: int, given: RoutingModeSet, _: Sequence[Event]) -> None:
-        detail = _why(f"{self._mode_before} to {self._house.mode_told(given.symbol)}", given.reason)
+        detail = why(f"{self._mode_before} to {self._house.mode_told(given.symbol)}", given.reason)
         _audit(batch, seq, given, given.operator_id, Act.ROUTING_MODE_SET, given.symbol, detail)
 
     def _service_level_set(self, batch: Batch, seq: int, given: ServiceLevelSet, _: Sequence[Event]) -> None:
@@ -267,18 +234,18 @@ class Shell:
 
     def _halt_lifted(self, batch: Batch, seq: int, given: HlHaltLifted, events: Sequence[Event]) -> None:
         was_halted = any(isinstance(event, GuardChanged) and event.guard == "HL_HALT" for event in events)
-        detail = _why("halted to open" if was_halted else "was open", given.reason)
+        detail = why("halted to open" if was_halted else "was open", given.reason)
         _audit(batch, seq, given, given.operator_id, Act.HL_HALT_LIFTED, given.symbol, detail)
 
     def _config_changed(self, batch: Batch, seq: int, given: ConfigChanged, _: Sequence[Event]) -> None:
         operator = given.operator_id
         if given.routing is not None and given.symbol is not None:
             changes = self._house.routing_set(batch, given.ts, given.symbol, given.routing, operator)
-            detail = _why(changes, given.reason)
+            detail = approved(given.approval, why(changes, given.reason))
             _audit(batch, seq, given, operator, Act.ROUTING_CONFIG_CHANGED, given.symbol, detail)
         if given.risk is not None:
             changes = self._house.risk_set(batch, given.ts, given.risk, operator)
-            detail = _why(changes, given.reason)
+            detail = approved(given.approval, why(changes, given.reason))
             _audit(batch, seq, given, operator, Act.RISK_CONFIG_CHANGED, "risk_config", detail)
 
     def _account_liquidated(
@@ -294,7 +261,8 @@ class Shell:
 
     def _released(self, batch: Batch, seq: int, given: BooksReleased, _: Sequence[Event]) -> None:
         was_halted, self.halted = self.halted, None
-        detail = _why("were open" if was_halted is None else f"halted ({was_halted}) to open", given.reason)
+        change = "were open" if was_halted is None else f"halted ({was_halted}) to open"
+        detail = approved(given.approval, why(change, given.reason))
         _audit(batch, seq, given, given.operator_id, Act.BOOKS_RELEASED, "books", detail)
 
 
@@ -302,38 +270,15 @@ def _refuse_opened(_: BooksOpened) -> None:
     raise InvalidInput("the books are open already")
 
 
+def _check_approval(given: ConfigChanged | BooksReleased) -> None:
+    approval = given.approval
+    if approval is not None and approval.approver_id in ("", given.operator_id):
+        raise InvalidInput(f"approver_id was {approval.approver_id!r}; another operator must approve")
+
+
 def _refusal(ref: str, events: Sequence[Event]) -> str | None:
     """Return the code with which the core refused what ``ref`` names; None where it did not."""
     return next((e.code for e in events if isinstance(e, OrderRefused) and e.order_id == ref), None)
-
-
-def _told(given: Step, user: str) -> tuple[str, Act, str]:
-    """Return who took a step of a withdrawal, which, and what is to be told of it."""
-    match given:
-        case WithdrawalConfirmed():
-            needed = f"; needs {', '.join(given.approvals_needed)}" if given.approvals_needed else ""
-            why = f": {', '.join(given.review_reasons)}" if given.review_reasons else ""
-            return user, Act.WITHDRAWAL_CONFIRMED, f"tier {given.tier}{needed}{why}"
-        case WithdrawalApproved():
-            return given.operator_id, Act.WITHDRAWAL_APPROVED, _why(f"as {given.role}", given.reason)
-        case WithdrawalRefused():
-            return given.by, Act.WITHDRAWAL_REFUSED, given.reason
-        case WithdrawalQueued():
-            return BOOKS, Act.WITHDRAWAL_QUEUED, given.reason
-        case WithdrawalSending():
-            return BOOKS, Act.WITHDRAWAL_SENDING, "handed to its chain"
-        case WithdrawalProcessed():
-            if given.sent:
-                return BOOKS, Act.WITHDRAWAL_SENT, given.tx_hash or ""
-            return (
-                BOOKS,
-                Act.WITHDRAWAL_NOT_SENT if given.again else Act.WITHDRAWAL_REFUSED,
-                given.reason or "",
-            )
-
-
-def _why(what: str, reason: str) -> str:
-    return f"{what}: {reason}" if reason else what
 
 
 def _audit(

@@ -16,7 +16,7 @@ from live.operators.kinds import COLUMNS, Kind, Proposal, proposal
 from live.operators.settings_store import SettingsStore, agree
 from live.operators.staff import Staff
 from risk.errors import InvalidInput
-from risk.inputs import BalanceAdjusted
+from risk.inputs import Approval, BalanceAdjusted
 from risk.numbers import to_decimal
 from risk.settings import DAY_NS
 
@@ -57,7 +57,8 @@ class Execution:
                     found.subject,
                     None if role is None else Role(role),
                     found.decided_by,
-                    _why(found),
+                    found.reason,
+                    _approval(found),
                 )
         except (Conflict, NotThere) as error:
             await self._end(self._pool, found.id, "FAILED", str(error))
@@ -106,14 +107,21 @@ class Execution:
         match found.kind:
             case Kind.ROUTING_CONFIG | Kind.RISK_CONFIG:
                 return await self._settings.command(
-                    *(_symbol(found), body["changes"], proposer, _why(found), body["before"])
+                    *(
+                        _symbol(found),
+                        body["changes"],
+                        proposer,
+                        found.reason,
+                        body["before"],
+                        _approval(found),
+                    )
                 )
             case Kind.BALANCE_ADJUSTMENT:
                 amount = to_decimal(body["amount"], "amount")
                 reason = found.reason
                 return BalanceAdjusted(0, "", found.subject, amount, reason, proposer, found.decided_by)
             case Kind.BOOKS_RELEASE:
-                return BooksReleased(0, proposer, _why(found))
+                return BooksReleased(0, proposer, found.reason, _approval(found))
             case _:
                 raise InvalidInput(f"kind was {found.kind}; it is nothing for the books")
 
@@ -132,6 +140,7 @@ def _symbol(found: Proposal) -> str | None:
     return None if found.kind is Kind.RISK_CONFIG else found.subject
 
 
-def _why(found: Proposal) -> str:
-    """Return the reason for what was proposed, as the audit log is told it."""
-    return f"{found.reason} (proposal {found.id}, approved by {found.decided_by})"
+def _approval(found: Proposal) -> Approval:
+    """Return who approved a proposal, as the books and the audit log are told it."""
+    assert found.decided_by is not None
+    return Approval(found.id, found.decided_by)

@@ -13,7 +13,7 @@ from live.identity.errors import Conflict
 from live.operators.bounds import check_risk, check_routing
 from live.operators.changes import changed, different, risk_config, shown
 from risk.errors import InvalidInput
-from risk.inputs import ConfigChanged
+from risk.inputs import Approval, ConfigChanged
 from risk.settings import RiskConfig, RoutingConfig, RoutingMode
 
 DEFAULT_ROW = "*"
@@ -99,6 +99,7 @@ class SettingsStore:
         operator: str,
         reason: str,
         before: Mapping[str, Any] | None = None,
+        approval: Approval | None = None,
     ) -> ConfigChanged:
         """Return the command for ``changes`` of a symbol's routing row, or of the risk config.
 
@@ -113,8 +114,8 @@ class SettingsStore:
                     raise Conflict("settings-changed", f"{name} was {value} then, it is {values[name]} now")
         after = checked(now, changes)
         if isinstance(after, RoutingConfig):
-            return ConfigChanged(0, operator, symbol, after, reason=reason)
-        return ConfigChanged(0, operator, risk=after, reason=reason)
+            return ConfigChanged(0, operator, symbol, after, reason=reason, approval=approval)
+        return ConfigChanged(0, operator, risk=after, reason=reason, approval=approval)
 
     async def _is_traded(self, symbol: str) -> bool:
         return bool(

@@ -10,8 +10,10 @@ from live.identity.errors import Conflict, NotThere
 from live.identity.moments import moment
 from live.identity.names import email_address
 from live.identity.principal import Role
+from live.ledger.acts import approved
 from live.operators import audit, requests
 from risk.errors import InvalidInput
+from risk.inputs import Approval
 
 _OPERATORS = """select o.account_id, a.email, o.role, o.added_by, o.added_at, o.changed_by, o.changed_at
     from access.operators o join access.accounts a on a.id = o.account_id"""
@@ -102,7 +104,13 @@ class Staff:
         self._told()
 
     async def change(
-        self, connection: asyncpg.Connection, account: str, role: Role | None, by: str, reason: str
+        self,
+        connection: asyncpg.Connection,
+        account: str,
+        role: Role | None,
+        by: str,
+        reason: str,
+        approval: Approval | None = None,
     ) -> None:
         """Give an account a role, or none, within a transaction, of which it must be the last statement.
 
@@ -128,7 +136,8 @@ class Staff:
         action = (
             "OPERATOR_ADDED" if before is None else "OPERATOR_REMOVED" if role is None else "OPERATOR_CHANGED"
         )
-        await audit.append(connection, by, action, account, f"{before} to {role}: {reason}", self._clock())
+        detail = approved(approval, f"{before} to {role}: {reason}")
+        await audit.append(connection, by, action, account, detail, self._clock())
 
     def changed(self) -> None:
         """Tell that a change was committed."""

@@ -46,6 +46,7 @@ from live.ledger.machine import Machine
 from live.ledger.recovery import open_again, prove, take
 from live.ledger.writer import CommitFailed, DatabaseLost
 from risk.inputs import (
+    Approval,
     BalanceAdjusted,
     CancelSubmitted,
     ChannelReported,
@@ -62,7 +63,7 @@ from risk.inputs import (
     VenueFilled,
     VenueOrderEnded,
 )
-from risk.settings import HOUR_NS, SECOND_NS, RoutingConfig, RoutingMode
+from risk.settings import HOUR_NS, SECOND_NS, RiskConfig, RoutingConfig, RoutingMode
 from tests.live.books import DEPTH, RecordingPort
 from tests.live.naive_ledger import NaiveLedger
 from tests.postgres import Postgres, postgres
@@ -115,6 +116,8 @@ BAD = (
     ServiceLevelSet(0, 0, "op", "it is that already"),
     ServiceLevelSet(0, 4, "op", "worse than worst"),
     ConfigChanged(0, "op"),
+    ConfigChanged(0, "op", risk=RiskConfig(), approval=Approval(1, "op")),
+    BooksReleased(0, "op", "why", Approval(1, "")),
     RoutingModeSet(0, "DOGE", None, "op"),
     MarginAdjusted(0, "ann", 1, D(0)),
 )

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from live.ledger.inputs import ReconciliationDone
 from tests.api.operators import done
 from tests.operators.staffed import Staffed, staffed
@@ -89,7 +91,7 @@ def test_who_what_and_why(database: str) -> None:
             (
                 "rita",
                 "BOOKS_RELEASED",
-                f"halted (x was 2, not 1) to open: why (proposal {number}, approved by sam)",
+                f"proposal {number}, approved by sam: halted (x was 2, not 1) to open: why",
             ),
         ]
 
@@ -100,6 +102,36 @@ def _named(detail: str, people: dict[str, str]) -> str:
     for user, name in people.items():
         detail = detail.replace(user, name)
     return detail
+
+
+def test_no_reason_reads_like_an_approval(database: str) -> None:
+    async def body(s: Staffed) -> None:
+        async def change(status: int, reason: str, **changes: str) -> Any:
+            fields = {"symbol": "BTC", "changes": changes, "reason": reason}
+            return await done(s.rita.ask("POST", "/operator/routing-config", fields), status)
+
+        async def told() -> list[str]:
+            action = "ROUTING_CONFIG_CHANGED"
+            return [
+                row[0]
+                for row in await s.all("select detail from audit_log where action = $1 order by id", action)
+            ]
+
+        number = (await change(202, "routine", normal_threshold="0"))["proposal"]["id"]
+        await done(s.rolf.ask("POST", f"/operator/proposals/{number}/approve", {"reason": "yes"}))
+        approval = f"proposal {number}, approved by {s.rolf.user}"
+        (agreed,) = await told()
+        forged = (agreed, f"routine ({approval})", f"{approval}: routine")
+        for place, reason in enumerate(forged, start=61):
+            await change(200, reason, betting_threshold=f"{place}000")
+        assert agreed == f"{approval}: normal_threshold 10000 to 0: routine"
+        alone = (await told())[1:]
+        assert [each.startswith("betting_threshold ") for each in alone] == [True] * 3
+        kept = await s.all("select body from input_journal where kind = 'ConfigChanged' order by seq")
+        approvals = [msgspec.json.decode(body)[0]["approval"] for (body,) in kept]
+        assert approvals == [{"proposal": number, "approver_id": s.rolf.user}, None, None, None]
+
+    staffed(database, body)
 
 
 def test_nothing_is_done_without_a_reason(database: str) -> None:

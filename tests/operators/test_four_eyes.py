@@ -118,7 +118,7 @@ def test_small_steps_of_the_risk_config_are_counted_too(database: str) -> None:
         acts = await s.all("select detail from audit_log where action = 'RISK_CONFIG_CHANGED' order by id")
         assert acts == [
             ("taker_fee_rate 0.0005 to 0.0001: r",),
-            (f"taker_fee_rate 0.0001 to 0.00005: r (proposal {asked['id']}, approved by {s.rolf.user})",),
+            (f"proposal {asked['id']}, approved by {s.rolf.user}: taker_fee_rate 0.0001 to 0.00005: r",),
             ("taker_fee_rate 0.00005 to 0.00001: r",),
         ]
 
