@@ -116,15 +116,21 @@ WITHDRAWALS = Listing(
         Column("seq", "updated_seq", PLAIN),
     ),
 )
+_WITH_STATES = Listing(
+    "withdrawals",
+    WithdrawalRow,
+    "seq",
+    "updated_seq",
+    (*WITHDRAWALS.columns, Column("states", "passed", PLAIN)),
+)
 
 
 async def withdrawal_with_states(pool: asyncpg.Pool, user: str, name: str) -> Item | None:
     """Return a withdrawal of ``user``; None where there is none."""
-    found = await WITHDRAWALS.one(pool, user, "id", name)
+    found = await _WITH_STATES.one(pool, user, "id", name)
     if found is None:
         return None
-    passed = await pool.fetchval("select passed from withdrawals where id = $1", name)
-    states = [each.split(":") for each in passed]
+    states = [each.split(":") for each in found["states"]]
     return {**found, "states": [{"status": status, "at": moment_text(int(ns))} for status, ns in states]}
 
 
