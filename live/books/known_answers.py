@@ -60,7 +60,7 @@ class KnownAnswers:
         elif stored[0] == request:
             settle(asked.answered, Answer.from_json(stored[1]))
         else:
-            settle(asked.answered, _reused(asked.command.key))
+            settle(asked.answered, reused(asked.command.key))
         return True
 
     def remember(self, key: str, request: bytes, answer: Answer, committed: "asyncio.Future[None]") -> None:
@@ -84,7 +84,7 @@ def settle(answered: "asyncio.Future[Any]", outcome: object) -> None:
 
 def _repeat(asked: Asked, request: bytes, known: _Known) -> None:
     if known.request != request:
-        settle(asked.answered, _reused(asked.command.key))
+        settle(asked.answered, reused(asked.command.key))
     elif known.committed.done():
         settle(asked.answered, _outcome(known))
     else:
@@ -97,5 +97,6 @@ def _outcome(known: _Known) -> Answer | NotAnswered:
     return known.answer
 
 
-def _reused(key: str) -> KeyReused:
+def reused(key: str) -> KeyReused:
+    """Return what a key gets that came with another request before."""
     return KeyReused(f"idempotency key {key!r} came with another request before; use a new one")

@@ -17,8 +17,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import asyncpg
 
-from live.books.commands import Overloaded
-from live.identity.errors import TooManyGuesses
+from live.identity.errors import NotAuthenticated, TooManyGuesses
 from live.identity.keyring import Keyring
 from live.identity.moments import moment, seconds
 from live.identity.rules import AccessRules, Limit
@@ -77,21 +76,22 @@ class Guesses:
 
     @asynccontextmanager
     async def attempt(self, *subjects: tuple[str, str]) -> AsyncIterator[None]:
-        """Have a block be one attempt on each (kind, name) of ``subjects``: it fails if the block raises.
+        """Have a block be one attempt on each (kind, name) of ``subjects``: it fails if it raises NotAuthenticated.
 
-        It waits while attempts in flight leave no room. Raises TooManyGuesses while a subject is locked, or when it
-        waited too long.
+        What else it raises says nothing of the guess: we broke it off. Nobody else can, as the server goes on with
+        a request whose client has left. It waits while attempts in flight leave no room. Raises TooManyGuesses while
+        a subject is locked, or when it waited too long.
         """
         # In one order, so that two attempts never wait for each other.
         hashed = sorted((self._keyring.hash(kind, name), kind) for kind, name in subjects)
         began = await self._begin(hashed)
         try:
             yield
-        except Overloaded:  # nothing was looked at
-            await self._end(hashed, began, failed=False)
+        except NotAuthenticated:
+            await self._end(hashed, began, failed=True)
             raise
         except BaseException:
-            await self._end(hashed, began, failed=True)
+            await self._end(hashed, began, failed=False)
             raise
         await self._end(hashed, began, failed=False)
 

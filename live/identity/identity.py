@@ -36,7 +36,7 @@ _TIDY = (
     "delete from access.challenges where expires_at < $1",
     "delete from access.wallet_nonces where expires_at < $1",
     """delete from access.guesses
-    where last_at < $1 and (locked_until is null or locked_until < $1) and in_flight = '{}'""",
+    where last_at < $1 and (locked_until is null or locked_until < $1) and $1 > all (in_flight)""",
     """delete from access.refresh_tokens using access.sessions
     where sessions.id = session_id and sessions.expires_at < $1""",
 )
@@ -100,7 +100,7 @@ async def open_identity(
     accounts = Accounts(pool, bus, clock)
     passwords = await asyncio.to_thread(Passwords, keyring, rules)
     guesses, tokens, devices = Guesses(*shared), EmailTokens(*shared), Devices(*shared)
-    notices = Notices(pool, mailer)
+    notices = Notices(mailer)
     recovery = RecoveryCodes(*shared)
     second = SecondFactor(pool, Totp(*shared), recovery, devices, guesses, events, notices)
     sessions = Sessions(*shared, standings, events)

@@ -90,7 +90,8 @@ class ApiKeys:
                 now,
             )
             await self._events.add(account, "KEY_CREATED", origin, f"{key} {' '.join(wanted)}", connection)
-        await self._notices.tell(account, f"The API key {key} was made. It may: {', '.join(wanted)}.")
+            owner = await self._notices.owner(account, connection)
+        self._notices.write(owner, f"The API key {key} was made. It may: {', '.join(wanted)}.")
         return NewKey(ApiKey(key, name, tuple(wanted), allowed, now, None), secret)
 
     async def list(self, account: str) -> list[ApiKey]:
@@ -105,7 +106,7 @@ class ApiKeys:
     async def rotate(self, account: str, key: str, grace_s: int, origin: Origin) -> NewKey:
         """Return a key with another secret; the one before works for ``grace_s`` more, the one before that no more.
 
-        Raises NotThere, InvalidInput.
+        Raises NotThere, InvalidInput, and Conflict for one that may withdraw from wider networks than are allowed now.
         """
         if not 0 <= grace_s <= self._rules.longest_grace_s:
             raise InvalidInput(f"grace_s was {grace_s}; it must be 0 to {self._rules.longest_grace_s}")
@@ -126,9 +127,11 @@ class ApiKeys:
             )
             if row is None:
                 raise _not_there(key)
+            self._check_rotatable(_view(row))
             await self._events.add(account, "KEY_ROTATED", origin, key, connection)
+            owner = await self._notices.owner(account, connection)
         self._standings.forget()
-        await self._notices.tell(account, f"The API key {key} was given another secret.")
+        self._notices.write(owner, f"The API key {key} was given another secret.")
         return NewKey(_view(row), secret)
 
     async def revoke(self, account: str, key: str, origin: Origin) -> None:
@@ -146,8 +149,9 @@ class ApiKeys:
             if not done:
                 raise _not_there(key)
             await self._events.add(account, "KEY_REVOKED", origin, key, connection)
+            owner = await self._notices.owner(account, connection)
         self._standings.forget()
-        await self._notices.tell(account, f"The API key {key} was revoked.")
+        self._notices.write(owner, f"The API key {key} was revoked.")
 
     async def revoke_all(self, account: str, within: asyncpg.Connection) -> None:
         """End an account's keys; call ``Standings.forget`` when that is committed."""
@@ -157,6 +161,17 @@ class ApiKeys:
             account,
             moment(self._clock()),
         )
+
+    def _check_rotatable(self, key: ApiKey) -> None:
+        """Raise Conflict for a key that could not be made today: with another secret it would live on for ever."""
+        if Scope.WITHDRAW not in key.scopes:
+            return
+        try:
+            self._check_narrow(key.networks)
+        except InvalidInput as error:
+            raise Conflict(
+                "key-too-wide", f"the API key {key.id} cannot be rotated, make another and revoke it: {error}"
+            ) from None
 
     def _check_narrow(self, networks: Sequence[Network]) -> None:
         """Raise InvalidInput unless networks are such as a key that may withdraw must name."""

@@ -91,10 +91,13 @@ class LogIn:
         if account.password_hash is None:
             await self._check_fresh(account, session)
             return
-        async with self.guesses.attempt(("session", session), ("account", account.id)):
-            if not await self.passwords.matches(account.id, password or "", account.password_hash):
-                await self.events.add(account.id, "WRONG_PASSWORD", origin)
-                raise wrong_credentials()
+        try:
+            async with self.guesses.attempt(("session", session), ("account", account.id)):
+                if not await self.passwords.matches(account.id, password or "", account.password_hash):
+                    raise wrong_credentials()
+        except NotAuthenticated:  # which is counted by now, whatever becomes of this
+            await self.events.add(account.id, "WRONG_PASSWORD", origin)
+            raise
 
     async def _check_fresh(self, account: Account, session: str) -> None:
         fresh = await self.pool.fetchval(

@@ -25,28 +25,29 @@ class RecoveryCodes:
         self._clock = clock
         self._rules = rules
 
-    async def renew(self, account: str) -> list[str]:
+    async def renew(self, account: str, within: asyncpg.Connection) -> list[str]:
         """Return new codes, of 80 bits each, in the place of all earlier ones."""
         codes = [
             base64.b32encode(secrets.token_bytes(10)).decode().lower()
             for _ in range(self._rules.recovery_codes)
         ]
         now = moment(self._clock())
-        async with self._pool.acquire() as connection, connection.transaction():
-            await self.forget(account, connection)
-            await connection.executemany(
-                "insert into access.recovery_codes (code_hash, account_id, created_at) values ($1, $2, $3)",
-                [(self._hash(account, code), account, now) for code in codes],
-            )
+        await self.forget(account, within)
+        await within.executemany(
+            "insert into access.recovery_codes (code_hash, account_id, created_at) values ($1, $2, $3)",
+            [(self._hash(account, code), account, now) for code in codes],
+        )
         return ["-".join(code[at : at + 4] for at in range(0, 16, 4)) for code in codes]
 
-    async def take(self, account: str, code: str, use: str = "") -> bool | None:
+    async def take(
+        self, account: str, code: str, use: str = "", within: asyncpg.Connection | None = None
+    ) -> bool | None:
         """Use a code up; tell whether it was unused, not just used for the same ``use``; None if it is no good."""
         plain = code.replace("-", "").replace(" ", "").lower()
         if not _FORM.fullmatch(plain):
             return None
         now = moment(self._clock())
-        unused: bool | None = await self._pool.fetchval(
+        unused: bool | None = await (within or self._pool).fetchval(
             """with before as (select code_hash, used_at from access.recovery_codes where code_hash = $1 for update)
             update access.recovery_codes as codes set used_at = coalesce(codes.used_at, $2), used_for = $3
             from before where codes.code_hash = before.code_hash
@@ -58,9 +59,9 @@ class RecoveryCodes:
         )
         return unused
 
-    async def left(self, account: str) -> int:
+    async def left(self, account: str, within: asyncpg.Connection | None = None) -> int:
         """Return how many are unused."""
-        count: int = await self._pool.fetchval(
+        count: int = await (within or self._pool).fetchval(
             "select count(*) from access.recovery_codes where account_id = $1 and used_at is null", account
         )
         return count

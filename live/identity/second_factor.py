@@ -6,7 +6,7 @@ import asyncpg
 
 from live.identity.accounts import Account
 from live.identity.devices import Devices
-from live.identity.errors import NotPermitted, wrong_code
+from live.identity.errors import NotAuthenticated, NotPermitted, wrong_code
 from live.identity.events import Origin, SecurityEvents
 from live.identity.guesses import Guesses
 from live.identity.notices import Notices
@@ -36,17 +36,25 @@ class SecondFactor:
             raise NotPermitted("second-factor-needed", "this needs an authenticator; enrol one first")
         if code is None:
             raise NotPermitted("second-factor-needed", "this needs a code of your authenticator")
-        async with self.guesses.attempt(("second-factor", account)):
-            if await self.totp.take(account, code, use):
-                return
-            unused = await self.recovery.take(account, code, use)
+        try:
+            async with self.guesses.attempt(("second-factor", account)):
+                if not await self.totp.take(account, code, use):
+                    await self._take_recovery_code(account, code, origin, use)
+        except NotAuthenticated:  # which is counted by now, whatever becomes of this
+            await self.events.add(account, "WRONG_CODE", origin)
+            raise
+
+    async def _take_recovery_code(self, account: str, code: str, origin: Origin, use: str) -> None:
+        async with self.pool.acquire() as connection, connection.transaction():
+            unused = await self.recovery.take(account, code, use, connection)
             if unused is None:
-                await self.events.add(account, "WRONG_CODE", origin)
                 raise wrong_code()
-        if unused:
-            await self.events.add(account, "RECOVERY_CODE_USED", origin)
-            left = await self.recovery.left(account)
-            await self.notices.tell(account, f"A recovery code was used; {left} are left.")
+            if not unused:
+                return
+            await self.events.add(account, "RECOVERY_CODE_USED", origin, within=connection)
+            left = await self.recovery.left(account, connection)
+            owner = await self.notices.owner(account, connection)
+        self.notices.write(owner, f"A recovery code was used; {left} are left.")
 
     async def check_if_enrolled(self, account: Account, code: str | None, origin: Origin) -> None:
         """Do the same where the account has an authenticator, else nothing."""
@@ -59,11 +67,16 @@ class SecondFactor:
 
     async def confirm(self, account: str, code: str, origin: Origin) -> list[str]:
         """Let the new secret count and return the recovery codes; raises as ``check`` does, or Conflict."""
-        async with self.guesses.attempt(("second-factor", account)):
-            await self.totp.confirm(account, code)
-        await self.events.add(account, "TOTP_ENROLLED", origin)
-        codes = await self.recovery.renew(account)
-        await self.notices.tell(account, "An authenticator was enrolled, and recovery codes made.")
+        async with (
+            self.guesses.attempt(("second-factor", account)),
+            self.pool.acquire() as connection,
+            connection.transaction(),
+        ):
+            await self.totp.confirm(account, code, connection)
+            await self.events.add(account, "TOTP_ENROLLED", origin, within=connection)
+            codes = await self.recovery.renew(account, connection)
+            owner = await self.notices.owner(account, connection)
+        self.notices.write(owner, "An authenticator was enrolled, and recovery codes made.")
         return codes
 
     async def disable(self, account: str, code: str, origin: Origin) -> None:
@@ -74,12 +87,15 @@ class SecondFactor:
             await self.recovery.forget(account, connection)
             await self.devices.revoke_all(account, connection)
             await self.events.add(account, "TOTP_DISABLED", origin, within=connection)
-        await self.notices.tell(account, "The authenticator was disabled: log-ins need no second factor.")
+            owner = await self.notices.owner(account, connection)
+        self.notices.write(owner, "The authenticator was disabled: log-ins need no second factor.")
 
     async def renew_codes(self, account: str, code: str, origin: Origin) -> list[str]:
         """Return new recovery codes in the place of the old; needs a code of the authenticator."""
         await self.check(account, code, origin)
-        codes = await self.recovery.renew(account)
-        await self.events.add(account, "RECOVERY_CODES_RENEWED", origin)
-        await self.notices.tell(account, "New recovery codes were made; the old ones work no more.")
+        async with self.pool.acquire() as connection, connection.transaction():
+            codes = await self.recovery.renew(account, connection)
+            await self.events.add(account, "RECOVERY_CODES_RENEWED", origin, within=connection)
+            owner = await self.notices.owner(account, connection)
+        self.notices.write(owner, "New recovery codes were made; the old ones work no more.")
         return codes

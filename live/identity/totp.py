@@ -50,9 +50,9 @@ class Totp:
             raise Conflict("totp-enrolled", "an authenticator is enrolled already; disable it first")
         return Enrolment(secret, pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=_ISSUER))
 
-    async def confirm(self, account: str, code: str) -> None:
+    async def confirm(self, account: str, code: str, within: asyncpg.Connection) -> None:
         """Let the new secret count, with a code of it; raises NotAuthenticated for a wrong one, or Conflict."""
-        row = await self._pool.fetchrow(
+        row = await within.fetchrow(
             "select totp_secret, totp_confirmed_at from access.accounts where id = $1", account
         )
         if row["totp_confirmed_at"] is not None:
@@ -62,7 +62,7 @@ class Totp:
         step = self._step_of(self._secret(account, row["totp_secret"]), code)
         if step is None:
             raise wrong_code()
-        done = await self._pool.fetchval(
+        done = await within.fetchval(
             """update access.accounts set totp_confirmed_at = $3, totp_last_step = $4
             where id = $1 and totp_secret = $2 and totp_confirmed_at is null returning true""",
             account,

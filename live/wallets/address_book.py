@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from live.identity.errors import Conflict, NotThere
+from live.identity.events import Origin, SecurityEvents
 from live.identity.moments import moment
 from live.identity.names import label as checked_label
 from live.wallets.addresses import checksummed
@@ -34,8 +35,11 @@ class AddressBook:
         self._pool = pool
         self._clock = clock
         self._rules = rules
+        self._events = SecurityEvents(pool, clock)
 
-    async def add(self, account: str, chain: str, address: str, label: str) -> tuple[BookedAddress, bool]:
+    async def add(
+        self, account: str, chain: str, address: str, label: str, origin: Origin | None = None
+    ) -> tuple[BookedAddress, bool]:
         """Take an address in, which can be used after the lock; return it and whether it is new.
 
         Raises InvalidInput, and Conflict for an address of ours, one known under another label, or one too many.
@@ -62,6 +66,7 @@ class AddressBook:
                 values ($1, $2, $3, $4, $5, $6) returning {_COLUMNS}""",
                 *(account, chain, address, label, now, usable),
             )
+            await self._events.add(account, "ADDRESS_ADDED", origin, f"{chain} {address}", connection)
         return BookedAddress(**row), True
 
     async def check_addable(self, chain: str, address: str, label: str) -> tuple[str, str]:
@@ -81,17 +86,19 @@ class AddressBook:
         )
         return [BookedAddress(**row) for row in rows]
 
-    async def remove(self, account: str, address_id: int) -> None:
+    async def remove(self, account: str, address_id: int, origin: Origin | None = None) -> None:
         """Take an address out; raises NotThere for one that is not the account's."""
-        removed = await self._pool.fetchval(
-            """update access.address_book set removed_at = coalesce(removed_at, $3)
-            where id = $1 and account_id = $2 and removed_at is null returning true""",
-            address_id,
-            account,
-            moment(self._clock()),
-        )
-        if removed is None:
-            raise _unknown(address_id)
+        async with self._pool.acquire() as connection, connection.transaction():
+            removed = await connection.fetchval(
+                """update access.address_book set removed_at = coalesce(removed_at, $3)
+                where id = $1 and account_id = $2 and removed_at is null returning true""",
+                address_id,
+                account,
+                moment(self._clock()),
+            )
+            if removed is None:
+                raise _unknown(address_id)
+            await self._events.add(account, "ADDRESS_REMOVED", origin, str(address_id), connection)
 
     async def find(self, account: str, address_id: int) -> BookedAddress:
         """Return an address, also one that was removed; raises NotThere for one that is not the account's."""

@@ -10,9 +10,10 @@ import asyncpg
 
 from live.books.bus import Bus
 from live.books.commands import Answer, Command
-from live.books.first_answers import first_answer
+from live.books.first_answers import answer_before
 from live.identity.email_tokens import EmailTokens, Purpose
 from live.identity.errors import Conflict, NotThere, wrong_token
+from live.identity.events import Origin
 from live.identity.guesses import Address
 from live.identity.mail import Letter, Mailer
 from live.identity.moments import moment, nanoseconds
@@ -25,19 +26,26 @@ from risk.settings import SECOND_NS
 
 BOOKS = "books"  # who refuses what expired
 _CANCELLABLE = ("UNCONFIRMED", "REVIEW", "APPROVED", "QUEUED")
-# Of others' withdrawals those count that they confirmed: to ask costs nothing, and would send anybody's to review.
+# Of one's own withdrawals those count that were asked for before. Of others' those that they confirmed, as to ask
+# costs nothing, and would send anybody's to review; in whatever order they were asked for, so that no order of
+# confirming goes round the count. One's own confirmed earlier but asked for later count unless they were counted too
+# many themselves, which they were for those before them.
 _FACTS = """
 select w.amount,
     (select count(*) from withdrawals other where other.address = w.address
-        and other.created_at > w.created_at - $2::interval and other.created_at <= w.created_at
-        and other.seq <= w.seq and (other.status <> 'REFUSED' or other.sending_at is not null)
-        and (other.user_id = w.user_id or other.confirmed_at is not null)) as same_address,
+        and (other.status <> 'REFUSED' or other.sending_at is not null)
+        and (other.user_id = w.user_id and other.seq <= w.seq and other.created_at > w.created_at - $2::interval
+            or other.confirmed_at > $3::timestamptz - $2::interval
+            and (other.user_id <> w.user_id or not 'SAME_ADDRESS' = any(other.review_reasons)))) as same_address,
     exists (select from access.blacklist b where b.address = w.address) as blacklisted,
     r.unusual_login,
     coalesce((select sum(balance) from hot_wallets h where h.chain = w.chain)
         < (select (value::jsonb #>> '{}')::numeric from risk_config where key = 'hot_wallet_floor'), true)
         as hot_wallet_low
 from withdrawals w join access.withdrawal_requests r on r.withdrawal_id = w.id where w.id = $1"""
+# Until the transaction ends, which is when the books have decided: two judged at once would not see each other.
+_ALONE = """
+select pg_advisory_xact_lock(hashtextextended('withdrawals.address ' || address, 0)) from withdrawals where id = $1"""
 _MAILED = "select mailed_at from access.withdrawal_requests where withdrawal_id = $1 for update"
 _UNUSUAL = """select exists (select from access.sessions where account_id = $1 and unusual
     and (id = $2 or created_at > $3 or created_at > $4 and created_at <= $5))"""
@@ -83,50 +91,49 @@ class Withdrawals:
         self._clock = clock
         self._tokens = tokens
         self._mailer = mailer
-        self._notices = Notices(pool, mailer)
+        self._notices = Notices(mailer)
         self.rules = rules
         self.addresses = AddressBook(pool, clock, rules)
 
     # -- the user's part
 
     async def add_address(
-        self, account: str, chain: str, address: str, label: str
+        self, account: str, chain: str, address: str, label: str, origin: Origin | None = None
     ) -> tuple[BookedAddress, bool]:
         """Take an address into the book, and tell the account's owner by e-mail; return it and whether it is new.
 
         Raises as ``AddressBook.add``.
         """
-        booked, new = await self.addresses.add(account, chain, address, label)
+        owner = await self._notices.owner(account, self._pool)
+        booked, new = await self.addresses.add(account, chain, address, label, origin)
         if new:
             what = (
                 f"The address {booked.address} ({booked.label}) was added for withdrawals on {booked.chain}."
             )
-            await self._notices.tell(account, what)
+            self._notices.write(owner, what)
         return booked, new
-
-    async def was_asked(self, key: str) -> bool:
-        """Tell whether the books have answered a command of that key: then it is asked again, not judged again."""
-        return await first_answer(self._pool, key) is not None
 
     async def request(self, wish: Wish, second_factor: Callable[[str], Awaitable[None]]) -> Answer:
         """Hold the money and mail the token that confirms it.
 
         ``second_factor`` raises unless its user gave one for what it is told; it is asked last, as a code is used up
         by it, for that alone. The same ``key`` gets the first answer without. Raises InvalidInput for an amount
-        outside the limits, NotThere for an unknown address, and Conflict for a locked one or an account without an
-        e-mail address.
+        outside the limits, NotThere for an unknown address, Conflict for a locked one or an account without an
+        e-mail address, and KeyReused.
         """
         address = await self.addresses.find(wish.account, wish.address_id)
         rule = self.rules.asset(address.chain, wish.asset)
         email = await self._email(wish.account)
-        if not await self.was_asked(wish.key):
-            self.rules.check_amount(address.chain, wish.asset, wish.amount)
-            await self.addresses.check_usable(wish.account, wish.address_id)
-            await second_factor(wish.use)
         asked = WithdrawalRequested(
             0, "", wish.account, wish.amount, address.chain, wish.asset, address.address, rule.fee
         )
-        answer = await self._bus.submit(Command(wish.key, asked))
+        command = Command(wish.key, asked)
+        answer = await answer_before(self._pool, command)
+        if answer is None:
+            self.rules.check_amount(address.chain, wish.asset, wish.amount)
+            await self.addresses.check_usable(wish.account, wish.address_id)
+            await second_factor(wish.use)
+            answer = await self._bus.submit(command)
         if answer.status == "DONE":
             await self._keep(answer.id, wish, address)
             await self._mail(answer.id, wish, address, email)
@@ -156,14 +163,20 @@ class Withdrawals:
         return answer
 
     async def cancel(self, account: str, withdrawal_id: str, key: str) -> Answer:
-        """Give a withdrawal back that is not being sent. Raises NotThere, and Conflict for one that is, or is over."""
+        """Give a withdrawal back that is not being sent; the same ``key`` gets the first answer.
+
+        Raises NotThere, Conflict for one that is being sent, or is over, and KeyReused.
+        """
         status = await self._status(account, withdrawal_id)
-        if status not in _CANCELLABLE and not await self.was_asked(key):
+        command = Command(key, WithdrawalRefused(0, withdrawal_id, account, "CANCELLED_BY_USER"))
+        before = await answer_before(self._pool, command)
+        if before is not None:
+            return before
+        if status not in _CANCELLABLE:
             raise Conflict(
                 "withdrawal-under-way", f"the withdrawal was {status}; it can be cancelled no more"
             )
-        asked = WithdrawalRefused(0, withdrawal_id, account, "CANCELLED_BY_USER")
-        return await self._bus.submit(Command(key, asked))
+        return await self._bus.submit(command)
 
     # -- the clock's part
 
@@ -181,8 +194,9 @@ class Withdrawals:
     # -- inside
 
     async def _judge(self, connection: asyncpg.Connection, withdrawal_id: str) -> Answer:
+        await connection.execute(_ALONE, withdrawal_id)
         window = timedelta(microseconds=self.rules.same_address_window_ns // 1000)
-        row = await connection.fetchrow(_FACTS, withdrawal_id, window)
+        row = await connection.fetchrow(_FACTS, withdrawal_id, window, moment(self._clock()))
         verdict = judge(Facts(**row), self.rules)
         asked = WithdrawalConfirmed(
             0, withdrawal_id, verdict.tier, tuple(verdict.approvals_needed), tuple(verdict.reasons)

@@ -1,12 +1,14 @@
 """A withdrawal from its user's wish to the books' decision: every way it can go, and every refusal."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from random import Random
 
 import pytest
 
-from live.books.commands import KeyReused
+from live.books.commands import Answer, Command, KeyReused
 from live.identity.errors import Conflict, NotAuthenticated, NotThere
 from live.identity.moments import moment, nanoseconds
 from live.ledger.inputs import WithdrawalApproved, WithdrawalRefused
@@ -106,6 +108,67 @@ def test_each_reason_sends_a_small_one_to_review(database: str) -> None:
     on_till(database, body)
 
 
+@pytest.mark.parametrize("order", ["forward", "reverse", "shuffled", "at once"])
+@pytest.mark.parametrize(("accounts", "each"), [(8, 1), (1, 4), (2, 3), (3, 2)])
+def test_three_to_one_address_a_day_pass_in_whatever_order_they_are_confirmed(
+    database: str, order: str, accounts: int, each: int
+) -> None:
+    async def body(till: Till) -> None:
+        users = [await till.user(f"ann{chr(97 + number)}") for number in range(accounts)]
+        booked = [(user, await till.booked(user)) for user in users]
+        await till.fill()
+        asked = []
+        for user, to in booked:
+            for _ in range(each):
+                name = (await till.ask(user, to, "9999")).id
+                asked.append((user, name, till.token()))
+        if order == "reverse":
+            asked.reverse()
+        elif order == "shuffled":
+            Random(7).shuffle(asked)
+        confirmations = [till.withdrawals.confirm(*one) for one in asked]
+        if order == "at once":
+            await asyncio.gather(*confirmations)
+        else:
+            for confirmation in confirmations:
+                await confirmation
+        found = Counter((await till.statuses()).values())
+        if accounts == 1 or each == 1 or order == "reverse":
+            assert found == {"APPROVED": 3, "REVIEW": accounts * each - 3}
+        assert found["APPROVED"] <= 3
+
+    on_till(database, body)
+
+
+def test_confirmations_at_once_wait_for_each_other_s_outcome_at_one_address_alone(database: str) -> None:
+    async def body(till: Till) -> None:
+        ann, bob = await till.user("ann"), await till.user("bob")
+        await till.fill()
+        booked = {(user, n): await till.booked(user, n) for user, n in ((ann, 1), (bob, 1), (bob, 2))}
+        names = {}
+        for (user, number), to in booked.items():
+            names[user, number] = ((await till.ask(user, to)).id, till.token())
+        bus, held, go_on = till.withdrawals._bus, asyncio.Event(), asyncio.Event()
+
+        class Slow:
+            async def submit(self, command: Command) -> Answer:
+                if command.asked.withdrawal_id == names[ann, 1][0]:  # type: ignore[union-attr]
+                    held.set()
+                    await go_on.wait()
+                return await bus.submit(command)
+
+        till.withdrawals._bus = Slow()  # type: ignore[assignment]
+        first = asyncio.create_task(till.withdrawals.confirm(ann, *names[ann, 1]))
+        await held.wait()
+        second = asyncio.create_task(till.withdrawals.confirm(bob, *names[bob, 1]))
+        await till.withdrawals.confirm(bob, *names[bob, 2])
+        assert (await asyncio.wait({second}, timeout=0.1))[0] == set()
+        go_on.set()
+        assert [(await each).status for each in (first, second)] == ["DONE", "DONE"]
+
+    on_till(database, body)
+
+
 @pytest.mark.parametrize("own_session", [True, False])
 def test_an_unusual_log_in_sends_to_review_for_a_day_or_as_long_as_it_is_used(
     database: str, own_session: bool
@@ -166,6 +229,29 @@ def test_the_same_key_gets_the_first_answer_without_another_code_or_letter(datab
         with pytest.raises(KeyReused):
             await till.ask(ann, to, 101, "k")
         assert await till.cash(ann) == 899
+
+    on_till(database, body)
+
+
+def test_a_key_that_another_command_had_leaves_out_neither_the_code_nor_the_limits(database: str) -> None:
+    async def body(till: Till) -> None:
+        ann = await till.user("ann", 1_000)
+        to = await till.booked(ann)
+        first = await till.ask(ann, to, 100, "k")
+        bus, sent = till.withdrawals._bus, []
+
+        class Forgetful:  # as the books are a day later, between the look at their answers and the command
+            async def submit(self, command: Command) -> Answer:
+                sent.append(command)
+                return await bus.submit(replace(command, key=command.key + "-forgotten"))
+
+        till.withdrawals._bus = Forgetful()  # type: ignore[assignment]
+        with pytest.raises(KeyReused):
+            await till.ask(ann, to, "9.99", "k")
+        with pytest.raises(KeyReused):
+            await till.withdrawals.cancel(ann, first.id, f"{ann}:k")
+        assert await till.ask(ann, to, 100, "k") == first  # nor is it done twice
+        assert (sent, till.codes, await till.cash(ann)) == ([], [ann], 899)
 
     on_till(database, body)
 

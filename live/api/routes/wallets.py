@@ -145,18 +145,14 @@ async def add_address(using: Using, owner: Owner, body: NewAddress, origin: From
     address, label = await using.withdrawals.addresses.check_addable(body.chain, body.address, body.label)
     use = f"address {body.chain} {address} {label}"
     await using.identity.second_factor.check(owner.user, body.code, origin, use)
-    added, new = await using.withdrawals.add_address(owner.user, body.chain, address, label)
-    if new:
-        detail = f"{added.chain} {added.address}"
-        await using.identity.events.add(owner.user, "ADDRESS_ADDED", origin, detail)
+    added, _ = await using.withdrawals.add_address(owner.user, body.chain, address, label, origin)
     return AddressItem.of(added)
 
 
 @router.delete("/addresses/{address_id}", status_code=204, responses=documented(404))
 async def remove_address(using: Using, owner: Owner, address_id: AddressName, origin: From) -> None:
     """Remove an address; added again it waits again."""
-    await using.withdrawals.addresses.remove(owner.user, address_id)
-    await using.identity.events.add(owner.user, "ADDRESS_REMOVED", origin, str(address_id))
+    await using.withdrawals.addresses.remove(owner.user, address_id, origin)
 
 
 async def _withdrawal(using: Services, reader: Principal, withdrawal_id: str, status: int = 200) -> Response:
