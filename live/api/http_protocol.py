@@ -8,14 +8,13 @@ import asyncio
 from typing import Any, Literal
 
 from live.api.problems import Problem
-from live.api.refusals import refusal
+from live.api.refusals import REFUSED, refusal
 
 LARGEST_HEAD = 65_536  # and what comes beside a body: chunks' extensions and trailers
 HEAD_S = 10.0  # from a connection's beginning, or a head's, to the end of the head
 BODY_S = 30.0  # from there to the end of the body
 TAKE_S = 60.0  # for a client to take what fills the buffer before it
 STOPPING_S = 5.0  # the same once the server stops, which waits for requests a little longer
-REFUSED = "refused"  # in a request's scope: the problem that was told here already
 
 # What a request line, a header and a chunk have at the least besides what the parser tells of them.
 _LINE = len(b"GET  HTTP/1.1\r\n\r\n")

@@ -9,6 +9,8 @@ import structlog
 from live.api.middleware.security_headers import headers_for
 from live.api.problems import Problem, problem_response
 
+REFUSED = "refused"  # in a request's scope: the problem that whoever reads from the connection found
+
 _log = structlog.get_logger("live.api.access")
 
 

@@ -32,6 +32,7 @@ POST = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nCon
 CHUNKED = POST[: POST.rindex(b"Content-L")] + b"Transfer-Encoding: chunked\r\n\r\n"
 GET = b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
 WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+WEBSOCKET_KEY = b"Sec-WebSocket-Key: " + b"A" * 22 + b"==\r\n"
 EXPECTING = b"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
 
 
@@ -75,6 +76,11 @@ async def site() -> AsyncIterator[Site]:
         await websocket.accept()
         async for text in websocket.iter_text():
             await websocket.send_text(text)
+
+    @app.websocket("/slow")
+    async def slow_to_begin(websocket: WebSocket) -> None:
+        await go_on.wait()
+        await websocket.accept()
 
     @app.get("/endless")
     async def endless() -> StreamingResponse:
@@ -350,6 +356,18 @@ def test_half_a_request_does_not_hold_up_the_end() -> None:
             assert head == nothing == b""
             await at.serving
             assert time.monotonic() - began < 3
+
+    asyncio.run(body())
+
+
+def test_a_handshake_that_was_not_answered_before_the_end_is_told_so() -> None:
+    async def body() -> None:
+        async with site() as at:
+            slow = GET[:-2].replace(b"/echo", b"/slow") + WEBSOCKET + WEBSOCKET_KEY + b"\r\n"
+            asking = asyncio.create_task(exchange(at, slow))
+            await asyncio.sleep(0.1)
+            at.stop.set()
+            assert told(await asking) == (503, "stopping")
 
     asyncio.run(body())
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
+from httpx import AsyncClient
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
@@ -126,8 +127,56 @@ def test_no_stream_is_anywhere_else(database: str) -> None:
             assert (response.status_code, problem["code"]) == (404, "not-found")
             assert response.headers["content-type"] == "application/problem+json"
             assert response.headers["x-request-id"] == problem["instance"]
+            assert response.headers["x-content-type-options"] == "nosniff"
 
     asyncio.run(body())
+
+
+HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+KEY = {"Sec-WebSocket-Key": "A" * 22 + "=="}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "detail"),
+    [
+        ({}, 400, "missing Sec-WebSocket-Key header"),
+        ({"Sec-WebSocket-Key": "AAAA"}, 400, "invalid Sec-WebSocket-Key header: AAAA"),
+        ({"Sec-WebSocket-Key": b"\xff"}, 400, "a header is not ASCII"),
+        (KEY | {"Sec-WebSocket-Version": b"\xff"}, 400, "invalid Sec-WebSocket-Version header: ?"),
+        (KEY | {"Sec-WebSocket-Version": "8"}, 400, "invalid Sec-WebSocket-Version header: 8"),
+        (
+            KEY | {"Upgrade": "h2c", "upgrade": "websocket"},
+            426,
+            "invalid Upgrade header: h2c, websocket",
+        ),
+    ],
+)
+def test_handshakes_that_will_not_do_are_refused_as_other_requests_are(
+    database: str, log: io.BytesIO, headers: dict[str, str | bytes], status: int, detail: str
+) -> None:
+    async def body() -> None:
+        async with served_api(database) as api, over_http(api) as url, AsyncClient() as client:
+            path = urlsplit(socket_url(url)).path
+            given = [*{"X-Request-ID": "handshake-1", **HANDSHAKE, **headers}.items()]
+            answer = await client.get(url + path, headers=given)  # type: ignore[arg-type]
+            problem = answer.json()
+            assert (answer.status_code, problem["detail"]) == (status, detail)
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["x-request-id"] == problem["instance"] == "handshake-1"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.headers["cache-control"] == "no-store"
+            assert "ratelimit" in answer.headers
+            if status == 426:
+                assert answer.headers["upgrade"] == "websocket"
+            else:
+                assert answer.headers["sec-websocket-version"] == "13"
+            measured = api.services.metrics.text().decode()
+            counted = f'hybrid_perps_requests_total{{method="GET",route="unmatched",status="{status}"}} 1.0'
+            assert counted in measured, measured
+
+    asyncio.run(body())
+    (line,) = [line for line in lines(log) if line.get("request_id") == "handshake-1"]
+    assert (line["event"], line["method"], line["status"]) == ("request", "GET", status)
 
 
 def test_streams_are_in_the_log_and_the_measures(database: str, log: io.BytesIO) -> None:

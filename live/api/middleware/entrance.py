@@ -15,6 +15,7 @@ from live.api.middleware.observed import Observed
 from live.api.middleware.request_id import HEADER, request_id_of
 from live.api.middleware.security_headers import headers_for
 from live.api.rates import Rates, address_of
+from live.api.refusals import REFUSED
 
 _FREE = frozenset(("/health", "/ready", "/metrics"))  # whatever watches the service must not be locked out
 
@@ -82,12 +83,18 @@ class Entrance:
             self._observed.note(scope, template, exit_.status, perf_counter() - began)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
         exit_ = Exit(scope, send, self._rates, request_id_of(dict(reversed(scope["headers"]))))
         try:
             await self._charge(scope)
+            if REFUSED in scope:
+                raise scope[REFUSED]
             await self._framework(scope, receive, exit_.send)
         except (Exception, asyncio.CancelledError) as error:
             await self._end(error, scope, receive, exit_)
+        finally:
+            if exit_.status not in (0, 101):  # of those that began the stream tells by itself
+                self._observed.note(scope, None, exit_.status, perf_counter() - began)
 
     async def _end(self, error: BaseException, scope: Scope, receive: Receive, exit_: "Exit") -> None:
         """Answer for an error where nothing was answered yet; raise it where it is not ours, or comes too late."""
@@ -118,13 +125,17 @@ class Exit:
     async def send(self, message: Message) -> None:
         """Send on."""
         match message["type"]:
-            case "http.response.start":
+            case "http.response.start" | "websocket.http.response.start":
                 self.status = message["status"]
-                given = [*message.get("headers", ()), *self._rates.headers(self._scope)]
-                message["headers"] = headers_for(self._scope["scheme"], given)
-                message["headers"].append((HEADER, self._request_id))
-            case "websocket.accept" | "websocket.http.response.start":
-                self.status = message.get("status", 101)
-                limits = self._rates.headers(self._scope)
-                message["headers"] = [*message.get("headers", ()), *limits, (HEADER, self._request_id)]
+                message["headers"] = headers_for(self._scope["scheme"], self._headers(message))
+            case "websocket.accept":
+                self.status = 101
+                message["headers"] = self._headers(message)
         await self._send(message)
+
+    def _headers(self, message: Message) -> list[tuple[bytes, bytes]]:
+        return [
+            *message.get("headers", ()),
+            *self._rates.headers(self._scope),
+            (HEADER, self._request_id),
+        ]

@@ -3,9 +3,9 @@
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from live.api.http_protocol import REFUSED
 from live.api.named_fields import name_field
 from live.api.problems import Problem, problem_of, problem_response
+from live.api.refusals import REFUSED
 
 _log = structlog.get_logger("live.api")
 _STOPPED = "the server stopped before this was answered"

@@ -20,7 +20,8 @@ class Observed:
     def note(self, scope: Scope, template: str | None, status: int, seconds: float) -> None:
         """Note how a request ended; ``template`` is None where the framework found the route, if any."""
         route = template or self._template(scope)
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = scope.get("method", "GET")  # a handshake has none in its scope
+        method = method if method in _METHODS else "other"
         self._metrics.request(method, route, status, seconds)
         client = scope.get("client")
         address = client[0] if client else ""

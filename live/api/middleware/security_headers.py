@@ -22,6 +22,6 @@ def headers_for(scheme: str, given: Iterable[_Header]) -> list[_Header]:
     headers = [*given, *_ALWAYS]
     names = {name for name, _ in headers}
     headers += [header for header in _UNLESS_SET if header[0] not in names]
-    if scheme == "https":
+    if scheme in ("https", "wss"):
         headers.append(_HSTS)
     return headers

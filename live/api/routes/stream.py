@@ -45,7 +45,9 @@ async def no_stream() -> None:
     - `{"type": "error", "code": "…", "detail": "…"}`
 
     It is closed with 4401 (not authenticated, or the session ended), 4403 (not permitted), 4408 (too slow; the reason
-    has the `seq` up to which all was sent), 4429 (too many) or 1001 (the server goes away: come back with `after`).
+    has the `seq` up to which all was sent), 4429 (too many), 1001 (the server goes away: come back with `after`), 1003
+    (a message that is not text), 1009 (one that is too long), 1011 (the stream cannot be served now: read over HTTP)
+    or 1013 (the service is closed: come back with `after`).
     """
     raise Problem(
         426,
