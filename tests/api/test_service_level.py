@@ -22,10 +22,11 @@ STAYS = ("/health", "/ready", "/metrics", "/docs", "/openapi.json", "/v1/auth/",
 ORDER = {"symbol": "BTC", "side": "BUY", "size": "0.01", "leverage": 10}
 
 
-async def switch(api: Api, level: int) -> None:
-    """Switch the level in the books, past the API."""
+async def switch(api: Api, level: int) -> int:
+    """Switch the level in the books, past the API; return the switch's place in the journal."""
     answer = await api.ask(f"level-{api.process.machine.seq}", ServiceLevelSet(0, level, "op", "a drill"))
     assert answer.status == "DONE"
+    return answer.seq
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -107,8 +108,8 @@ def test_levels_1_and_2_do_not_close(database: str) -> None:
         async with served_api(database) as api:
             ann = await trader(api)
             position = (await ann.order())["fills"][0]["position_id"]
-            await switch(api, 2)
-            await asyncio.sleep(0)
+            switched = await switch(api, 2)
+            await until(lambda: api.services.stream.seq >= switched)  # every listener has been told
             assert not api.services.service_level.closed
             opening = await ann.ask("POST", "/orders", ORDER)
             assert (opening.status_code, opening.json()["code"]) == (409, "SERVICE_LEVEL")
