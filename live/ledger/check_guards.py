@@ -17,8 +17,10 @@ _QUERIES: dict[str, LiteralString] = {
         where not tgisinternal and tgenabled in ('O', 'A')""",
     "constraints": f"""select relname, conname from pg_constraint join ({_TABLES} and not relispartition) as tables
         on conrelid = tables.oid where contype in ('c', 'p', 'u', 'f') and convalidated""",
-    # The text between the function's quotes; of those without, the database shows its own reading.
-    "functions": """select proname, md5(prosrc) from pg_proc
+    # The text between the function's quotes (of those without, the database shows its own reading), with whose rights
+    # and under which settings it runs.
+    "functions": """select proname, concat_ws(' ', md5(prosrc),
+            case when prosecdef then 'definer' else 'invoker' end, array_to_string(proconfig, ' ')) from pg_proc
         where pronamespace = current_schema()::regnamespace and prosrc <> ''""",
 }
 _PARTITIONS: LiteralString = f"""select tables.relname, string_agg(tgname, ' ' order by tgname)

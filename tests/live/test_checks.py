@@ -219,6 +219,8 @@ GUARDS_GONE: list[tuple[LiteralString, str, str]] = [
         "create or replace function refuse_change() returns trigger language plpgsql as 'begin return null; end'",
         "refuse_change", "",
     ),
+    ("alter function append_audit security definer", "append_audit", "invoker"),
+    ("alter function refuse_change set search_path = elsewhere", "refuse_change", "invoker"),
 ]  # fmt: skip
 
 
