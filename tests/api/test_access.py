@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import asyncpg
+import httpx
 import psycopg
 import pytest
 
@@ -18,6 +19,7 @@ from live.identity.names import new_token
 from live.identity.principal import Principal, Role
 from tests.api.access_site import open_site, site
 from tests.api.people import PASSWORD, Person, letters, sign_up, token_for
+from tests.api.served import over_http
 
 with warnings.catch_warnings(action="ignore"):
     from eth_account import Account as Wallet
@@ -243,6 +245,36 @@ def test_right_log_ins_side_by_side_are_all_let_in(site):
             await replace(ann).log_in("wrong")
         answers = await asyncio.gather(*(replace(ann).log_in() for _ in range(12)))
         assert [answer.status_code for answer in answers] == [200] * 12
+
+    site.run(scenario())
+
+
+def test_a_wrong_guess_counts_whose_client_does_not_wait_for_the_answer(site, monkeypatch):
+    async def scenario():
+        ann = await sign_up(site.api)
+        passwords, looking, go_on = site.api.services.identity.passwords, asyncio.Event(), asyncio.Event()
+        matches = passwords.matches
+
+        async def slow(*given) -> bool:
+            looking.set()
+            await go_on.wait()
+            return await matches(*given)
+
+        monkeypatch.setattr(passwords, "matches", slow)
+        body = {"email": ann.email, "password": "wrong horse battery"}
+        async with over_http(site.api) as url:
+            for _ in range(5):
+                looking.clear()
+                go_on.clear()
+                async with httpx.AsyncClient(base_url=url) as client:
+                    asked = asyncio.create_task(client.post("/v1/auth/login", json=body))
+                    await asyncio.wait_for(looking.wait(), 10)
+                    asked.cancel()
+                await asyncio.sleep(0.05)  # the server has seen it leave
+                go_on.set()
+                await asyncio.sleep(0.05)
+        right = await site.api.client.post("/v1/auth/login", json=body | {"password": PASSWORD})
+        assert refusal(right)[0] == 429
 
     site.run(scenario())
 

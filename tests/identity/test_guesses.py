@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from ipaddress import ip_address
 
+import asyncpg
 import pytest
 
 from live.books.commands import Overloaded
@@ -156,6 +157,48 @@ def test_what_was_not_looked_at_for_want_of_room_is_no_failure(site):
             with pytest.raises(Overloaded):
                 async with guesses.attempt(subject):
                     raise Overloaded("too many passwords wait to be checked")
+
+    site.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), ConnectionError(), asyncpg.InterfaceError("lost")]
+)
+def test_attempts_that_we_broke_off_are_no_failures(site, error):
+    async def scenario():
+        guesses, subject = guesses_of(site), ("password", new_id("u"))
+        for _ in range(4):
+            await fail(guesses, subject)
+        for _ in range(10):
+            with pytest.raises(type(error)):
+                async with guesses.attempt(subject):
+                    raise error
+        await succeed(guesses, subject)
+        await fail(guesses, subject)  # and the fifth that was wrong locks
+        with pytest.raises(TooManyGuesses):
+            await succeed(guesses, subject)
+
+    site.run(scenario())
+
+
+@pytest.mark.parametrize("crashed", [False, True])
+def test_what_is_left_of_attempts_is_tidied_a_day_later(site, crashed):
+    async def scenario():
+        guesses, subject = guesses_of(site), ("password", new_id("u"))
+        rows = "select count(*) from access.guesses"
+        site.clock.advance(3 * 86_400)
+        await site.identity.tidy()
+        before = await site.pool.fetchval(rows)
+        left = guesses.attempt(subject)
+        await left.__aenter__()
+        if not crashed:
+            await left.__aexit__(None, None, None)
+        site.clock.advance(86_399)
+        await site.identity.tidy()
+        assert await site.pool.fetchval(rows) == before + 1
+        site.clock.advance(2)
+        await site.identity.tidy()
+        assert await site.pool.fetchval(rows) == before
 
     site.run(scenario())
 

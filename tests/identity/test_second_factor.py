@@ -2,12 +2,14 @@
 
 import asyncio
 
+import asyncpg
 import pyotp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from live.identity.errors import Conflict, NotAuthenticated, NotPermitted, TooManyGuesses
+from live.identity.principal import Scope
 
 from .conftest import START_NS
 
@@ -176,5 +178,52 @@ def test_disabling_takes_a_code_and_ends_recovery_codes_and_devices(site):
                 await second.check(account, codes[0], site.origin())
         kinds = [event.kind for event in await identity.events.latest(account)]
         assert kinds[:2] == ["TOTP_DISABLED", "WRONG_CODE"]
+
+    site.run(scenario())
+
+
+@pytest.mark.parametrize("broken", ["select email", "insert into access.security_events"])
+def test_what_cannot_be_told_of_is_not_done_and_no_secret_is_lost(site, monkeypatch, broken):
+    """Whatever fails is either undone, or fails before: what is answered with an error has changed nothing."""
+    queries = {name: getattr(asyncpg.Connection, name) for name in ("fetchval", "execute")}
+
+    def failing(name: str):
+        async def query(self, text: str, *given, **how):
+            if broken in text:
+                raise ConnectionError("the database went away")
+            return await queries[name](self, text, *given, **how)
+
+        return query
+
+    async def lost(work) -> None:
+        with monkeypatch.context() as patch:
+            for name in queries:
+                patch.setattr(asyncpg.Connection, name, failing(name))
+            with pytest.raises(ConnectionError):
+                await work
+
+    async def scenario():
+        second, keys, origin = site.identity.second_factor, site.identity.keys, site.origin()
+        fresh = await site.account()
+        made = await second.enrol(fresh)
+        await lost(second.confirm(fresh.id, code_of(site, made.secret), origin))
+        assert len(await second.confirm(fresh.id, code_of(site, made.secret), origin)) == 10
+        account, secret, codes = await enrolled(site)
+        await lost(second.check(account, codes[0], origin))
+        await second.check(account, codes[0], origin)  # it was not used up
+        await lost(second.renew_codes(account, code_of(site, secret), origin))
+        assert await second.recovery.left(account) == 9
+        await second.check(account, codes[1], origin)
+        await lost(keys.create(account, "mine", [Scope.READ], [], origin))
+        assert await keys.list(account) == []
+        key = (await keys.create(account, "mine", [Scope.READ], [], origin)).key.id
+        sealed = await site.pool.fetchval("select secret from access.api_keys where id = $1", key)
+        await lost(keys.rotate(account, key, 0, origin))
+        assert await site.pool.fetchval("select secret from access.api_keys where id = $1", key) == sealed
+        await lost(keys.revoke(account, key, origin))
+        assert len(await keys.list(account)) == 1
+        site.clock.advance(60)
+        await lost(second.disable(account, code_of(site, secret), origin))
+        assert await second.totp.is_enrolled(account)
 
     site.run(scenario())

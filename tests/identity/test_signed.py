@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from contextlib import AsyncExitStack
 from copy import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -247,6 +247,29 @@ def test_rotated_secret_works_for_its_grace(site):
         await identity.signatures.principal(signed(site, third))
         with pytest.raises(InvalidInput, match="grace_s was 86401"):
             await identity.keys.rotate(account, first.key.id, 86_401, origin)
+
+    site.run(scenario())
+
+
+@pytest.mark.parametrize("networks", [["0.0.0.0/0"], ["10.0.0.0/8"]])
+def test_a_wide_key_that_may_withdraw_is_rotated_no_more(site, networks):
+    async def scenario():
+        account, made = await new_key(site, Scope.WITHDRAW, networks=["10.0.0.0/16"])
+        keys, origin = site.identity.keys, site.origin()
+        await keys.rotate(account, made.key.id, 0, origin)
+        sealed = "select secret from access.api_keys where id = $1"
+        for scope, refuses in ((Scope.WITHDRAW, True), (Scope.TRADE, False)):
+            await site.pool.execute(
+                "update access.api_keys set networks = $2, scopes = $3 where id = $1",
+                *(made.key.id, [ip_network(each) for each in networks], [scope]),
+            )
+            before = await site.pool.fetchval(sealed, made.key.id)
+            if refuses:
+                with pytest.raises(Conflict, match="cannot be rotated, make another and revoke it: networks"):
+                    await keys.rotate(account, made.key.id, 60, origin)
+            else:
+                await keys.rotate(account, made.key.id, 60, origin)
+            assert (await site.pool.fetchval(sealed, made.key.id) == before) == refuses
 
     site.run(scenario())
 

@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from random import Random
+from typing import Any
 
+import asyncpg
 import pytest
 
 from live.books.commands import Answer, Command, KeyReused
@@ -378,6 +380,41 @@ def test_the_owner_is_told_of_a_new_address_once(database: str) -> None:
         (letter,) = till.letters
         assert letter.to == "ann@example.org"
         assert "(new)" in letter.text
+
+    on_till(database, body)
+
+
+@pytest.mark.parametrize("broken", ["select email", "insert into access.security_events"])
+def test_an_address_whose_owner_could_not_be_told_is_not_added(
+    database: str, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(till: Till) -> None:
+        ann = await till.user("ann")
+        added = till.withdrawals.add_address(ann, "arbitrum", address(9), "new")
+        queries = {name: getattr(asyncpg.Connection, name) for name in ("fetchval", "execute")}
+
+        def failing(name: str) -> Any:
+            async def query(self: asyncpg.Connection, text: str, *given: Any, **how: Any) -> Any:
+                if broken in text:
+                    raise ConnectionError("the database went away")
+                return await queries[name](self, text, *given, **how)
+
+            return query
+
+        with monkeypatch.context() as patch:
+            for name in queries:
+                patch.setattr(asyncpg.Connection, name, failing(name))
+            with pytest.raises(ConnectionError):
+                await added
+        assert (await till.withdrawals.addresses.all(ann), till.letters) == ([], [])
+        booked, new = await till.withdrawals.add_address(ann, "arbitrum", address(9), "new")
+        assert (new, len(till.letters)) == (True, 1)
+        await till.withdrawals.addresses.remove(ann, booked.id)
+        events = await till.pool.fetch("select kind, detail from access.security_events order by id")
+        assert [tuple(each) for each in events] == [
+            ("ADDRESS_ADDED", f"arbitrum {booked.address}"),
+            ("ADDRESS_REMOVED", str(booked.id)),
+        ]
 
     on_till(database, body)
 
