@@ -24,7 +24,7 @@ _SCHEMA = """select md5(string_agg(each::text, ' ' order by each::text)) from (
     union all select a.attrelid::regclass || a.attname || a.atttypid || a.attnotnull from pg_attribute a
         join pg_class c on c.oid = a.attrelid where not c.relispartition and a.attnum > 0
         and c.relnamespace::regnamespace::text in ('public', 'access')
-    union all select proname || prosrc || coalesce(proacl::text, '') from pg_proc
+    union all select concat(proname, prosrc, prosecdef, proconfig, proacl) from pg_proc
         where pronamespace::regnamespace::text in ('public', 'access')
     union all select setconfig::text from pg_db_role_setting
 ) each"""

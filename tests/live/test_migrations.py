@@ -83,3 +83,20 @@ def test_no_step_offers_a_way_back() -> None:
     assert not [
         path.name for path in [*steps, MIGRATIONS / "script.py.mako"] if "def downgrade" in path.read_text()
     ]
+
+
+def test_books_of_other_rules_are_refused_and_unchanged(postgres: Postgres) -> None:  # noqa: F811
+    dsn = postgres.new_database("older")
+    upgrade(dsn)
+    fetch(dsn, "select ensure_partitions(0, 0)")
+    fetch(
+        dsn,
+        """insert into input_journal (seq, ts, kind, body, link)
+        values (0, 0, 'BooksOpened', '[]', sha256('')) returning 1""",
+    )
+    upgrade(dsn)  # inputs of this version are its own
+    fetch(dsn, "update alembic_version set version_num = '0007' returning 1")
+    with pytest.raises(Exception, match="0007 reads them; begin new ones in an empty database"):
+        upgrade(dsn)
+    assert fetch(dsn, "select version_num from alembic_version") == [("0007",)]
+    assert fetch(dsn, "select seq from input_journal") == [(0,)]
