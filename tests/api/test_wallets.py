@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from live.ledger.inputs import DepositArrived, DepositSeen, HotWalletReported
+from live.api.reads.transfers import withdrawal_with_states
+from live.ledger.inputs import DepositArrived, DepositSeen, HotWalletReported, WithdrawalRefused
 from tests.api.people import Person, letters, sign_up, token_for
 from tests.api.served import Api, served_api
 from tests.api.traders import trader
@@ -100,6 +101,27 @@ def test_a_withdrawal_from_its_request_to_its_cancel(database: str) -> None:
         ):
             exported = await ann.get(f"/v1/exports/{subject}?format=jsonl")
             assert [json.loads(line) for line in exported.text.splitlines()] == wanted
+
+    with_ann(database, body)
+
+
+def test_a_withdrawal_and_its_states_are_of_one_moment(database: str) -> None:
+    async def body(api: Api, ann: Person) -> None:
+        asked = (await withdraw(ann, await usable(api, ann))).json()["withdrawal_id"]
+        fetchrow, pool = api.services.pool.fetchrow, api.services.pool
+
+        class Meanwhile:  # it is cancelled as soon as it was read
+            fetchval = pool.fetchval
+
+            async def fetchrow(self, *query: Any) -> Any:
+                row = await fetchrow(*query)
+                await api.ask("cancel", WithdrawalRefused(0, asked, ann.user, "CANCELLED_BY_USER"))
+                return row
+
+        for status in ("UNCONFIRMED", "REFUSED"):
+            found = await withdrawal_with_states(Meanwhile(), ann.user, asked)  # type: ignore[arg-type]
+            assert found is not None
+            assert (found["status"], found["states"][-1]["status"]) == (status, status)
 
     with_ann(database, body)
 
