@@ -42,7 +42,7 @@ async def create_key(body: NewKeyBody, mine: Mine, using: Using, origin: From) -
     return KeyWithSecret.new(made)
 
 
-@router.post("/{key}/rotate", responses=documented(404), summary="Change a key's secret")
+@router.post("/{key}/rotate", responses=documented(404, 409), summary="Change a key's secret")
 async def rotate_key(key: KeyId, body: RotateBody, mine: Mine, using: Using, origin: From) -> KeyWithSecret:
     """Give the key another secret, shown once; the one before works for ``grace_s`` more seconds."""
     account = await using.identity.accounts.by_id(mine.user)
