@@ -119,7 +119,7 @@ def test_a_withdrawal_and_its_states_are_of_one_moment(database: str) -> None:
                 return row
 
         for status in ("UNCONFIRMED", "REFUSED"):
-            found = await withdrawal_with_states(Meanwhile(), ann.user, asked)  # type: ignore[arg-type]
+            found = await withdrawal_with_states(Meanwhile(), ann.user, asked)
             assert found is not None
             assert (found["status"], found["states"][-1]["status"]) == (status, status)
 
