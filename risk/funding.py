@@ -5,21 +5,32 @@ from decimal import Decimal
 from risk.account import settle_funding
 from risk.checks import finite, positive
 from risk.core import Core
+from risk.errors import InvalidInput
 from risk.events import AlertLevel, FundingAccrued, FundingSettled, Source
 from risk.inputs import FundingCorrected, FundingPublished, HlAccount
 from risk.internal import refile
 from risk.ledger import DEVIATION, FUNDING_INCOME, PLATFORM_CAPITAL, RISK_RESERVE, ZERO, isolated_margin, move
-from risk.numbers import round_money
+from risk.numbers import round_index, round_money
 from risk.settings import HOUR_NS
 from risk.state import Position
 
+_MOST_AN_HOUR = Decimal("1e12")  # USDC per coin
+
 
 def publish(core: Core, funding: FundingPublished) -> None:
-    """Move a symbol's index by oracle × rate; only positions whose margin it could use up are settled now."""
+    """Move a symbol's index by oracle × rate, rounded to 18 decimals.
+
+    Only positions whose margin it could use up are settled now.
+    """
     state = core.symbol(funding.symbol)
     finite("rate", funding.rate)
     positive("oracle", funding.oracle)
-    delta = state.funding_pending + funding.oracle * funding.rate
+    hour = funding.oracle * funding.rate
+    if abs(hour) >= _MOST_AN_HOUR:
+        raise InvalidInput(
+            f"rate was {funding.rate}; at an oracle of {funding.oracle} it must cost less than 1e12 USDC per coin"
+        )
+    delta = state.funding_pending + round_index(hour)
     if funding.ts // HOUR_NS % core.risk.funding_interval_hours:
         state.funding_pending = delta  # this hour is settled together with those up to the interval's end
         return

@@ -4,6 +4,7 @@ from dataclasses import field
 from decimal import Decimal
 
 from risk.margin import MarginTiers
+from risk.numbers import round_price
 from risk.record import record
 
 Level = tuple[Decimal, Decimal]  # price, size
@@ -61,7 +62,8 @@ class SymbolView:
     def walk(self, side: int, size: Decimal) -> Decimal:
         """Return the size-weighted price a taker of ``size`` gets: the best price where depth is unknown.
 
-        ``side`` is +1 for a buy, −1 for a sell. What exceeds the known depth takes the last known level.
+        ``side`` is +1 for a buy, −1 for a sell. What exceeds the known depth takes the last known level. The
+        quotient is rounded to 12 decimals.
         """
         levels = self.asks if side > 0 else self.bids
         if size <= levels[0][1] or len(levels) == 1:
@@ -72,8 +74,8 @@ class SymbolView:
             paid += take * price
             left -= take
             if not left:
-                return paid / size
-        return (paid + left * levels[-1][0]) / size
+                return round_price(paid / size)
+        return round_price((paid + left * levels[-1][0]) / size)
 
     def within(self, side: int, limit: Decimal, size: Decimal) -> Decimal:
         """Return how much of ``size`` a taker gets at ``limit`` or better.

@@ -23,6 +23,11 @@ _MAX_EXPONENT = 24
 
 _MICRO = Decimal("0.000001")  # USDC's own precision
 
+# Sums are kept by adding and taking away, so no term may ever be rounded where it is multiplied. A price of at
+# most 12 decimals, or an index of 18, times a size of a venue's 6 has 24 at most: of 34 digits that leaves ten.
+_PRICE_STEP = Decimal("1e-12")
+_INDEX_STEP = Decimal("1e-18")
+
 
 def install_context() -> None:
     """Make ``CONTEXT`` the arithmetic of this thread and of every thread started later."""
@@ -61,6 +66,20 @@ def to_decimal(value: object, name: str) -> Decimal:
 def exact(value: float, places: int) -> Decimal:
     """Give a float that lies on a step of ``places`` decimals as that Decimal, trailing zeros included."""
     return Decimal(f"{value:.{places}f}")
+
+
+def round_price(price: Decimal) -> Decimal:
+    """Round a price to 12 decimals, half-even: the finest that the books take."""
+    return price.quantize(_PRICE_STEP, ROUND_HALF_EVEN)
+
+
+def round_index(index: Decimal) -> Decimal:
+    """Round what a funding index moves by, USDC per coin, to 18 decimals, half-even: once per settlement.
+
+    One that has no more stays as it is written: users read what is computed with it, without added zeros.
+    """
+    rounded = index.quantize(_INDEX_STEP, ROUND_HALF_EVEN)
+    return index if index == rounded else rounded
 
 
 def round_money(amount: Decimal) -> Decimal:

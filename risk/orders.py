@@ -4,7 +4,7 @@ import heapq
 from decimal import Decimal
 
 from risk.account import free_collateral
-from risk.checks import positive
+from risk.checks import positive, twelve_decimals
 from risk.closing import closable
 from risk.core import Core
 from risk.errors import InvalidInput
@@ -74,7 +74,7 @@ def check(core: Core, state: SymbolState, command: OrderSubmitted) -> None:
         )
     for name, price in (("limit_price", command.limit_price), ("trigger_price", command.trigger_price)):
         if price is not None:
-            positive(name, price)
+            twelve_decimals(name, price)
     highest = state.spec.tiers.leverages[0]
     if type(command.leverage) is not int or not 1 <= command.leverage <= highest:
         raise InvalidInput(

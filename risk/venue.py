@@ -1,7 +1,7 @@
 """What Hyperliquid tells us: fills, ended orders, the channel, and the loss of an account; each to its desk."""
 
 from risk import external, external_close, hedge_desk, house_accounts, liquidation
-from risk.checks import finite, positive
+from risk.checks import finite, twelve_decimals
 from risk.core import Core
 from risk.errors import InvalidInput
 from risk.events import AlertLevel, Source
@@ -22,7 +22,7 @@ def filled(core: Core, fill: VenueFilled) -> None:
     """Book a fill of one of our orders."""
     order = _order(core, fill.cloid)
     for name in ("price", "size"):
-        positive(name, getattr(fill, name))
+        twelve_decimals(name, getattr(fill, name))
     finite("fee", fill.fee)
     if fill.size > order.left:
         raise InvalidInput(f"size was {fill.size}; order {fill.cloid} has {order.left} left to fill")

@@ -164,7 +164,7 @@ class NaiveBooks:
         elif isinstance(event, FundingAccrued):
             for holding in self.holdings.values():
                 if holding.symbol == event.symbol:
-                    holding.unpaid += event.rate * event.oracle
+                    holding.unpaid += (event.rate * event.oracle).quantize(Decimal("1e-18"))
         elif isinstance(event, FundingSettled):
             self._settle(event)
         elif isinstance(event, MarginChanged):

@@ -156,6 +156,22 @@ def test_funding_that_cannot_be_is_named(rate, oracle, word):
         desk.funding("BTC", rate, oracle)
 
 
+def test_the_index_has_18_decimals_so_that_sums_over_positions_stay_exact():
+    desk = wide_desk(ann=1_000_000)
+    for rate in ("0.0001", "-0.0003"):
+        desk.funding("BTC", rate, D(100_000) / 3)
+    state = desk.book._core.symbols["BTC"]
+    assert state.funding_index == D("-6.666666666666666667")
+    for size in ("0.05", "0.07", "1.1"):
+        desk.order("ann", "BTC", 1, size, leverage=10, margin_mode=CROSS)
+    desk.funding("BTC", "0.0001", D(100_000) / 3)
+    for position_id in (2, 1):
+        desk.order("ann", "BTC", -1, None, position_id=position_id)
+    (left,) = desk.book.positions.values()
+    leg = desk.book._core.users["ann"].legs["BTC"]
+    assert state.net_indexed == leg.net_indexed == left.size * left.funding_index
+
+
 def test_a_longer_interval_settles_its_hours_together_and_mid_period_opens_pay_them_all():
     desk = Desk(settings_with({"funding_interval_hours": 8}))
     desk.deposit("ann", 10_000)

@@ -335,7 +335,7 @@ def test_marks_inside_the_bands_cannot_reach_the_next_limit_of_the_days_loss():
     desk = wide_desk({"daily_loss_alert": D(1_000)}, ann=1_000_000, bob=1_000_000)
     desk.order("ann", "BTC", 1, "0.1", leverage=10)
     desk.order("bob", "ETH", -1, "2", leverage=10)
-    high, low = D(desk.book.bands("BTC").mark_high), D(desk.book.bands("ETH").mark_low)
+    high, low = round(D(desk.book.bands("BTC").mark_high), 6), round(D(desk.book.bands("ETH").mark_low), 6)
     assert 0 < (high - 100_000) / 10 + 2 * (4_000 - low) <= 1_000
     assert desk.mark("BTC", high - 1) == desk.mark("ETH", low + 1) == ()
     assert one(desk.mark("BTC", 110_001), AlertRaised).code == "DAILY_LOSS"

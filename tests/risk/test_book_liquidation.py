@@ -64,10 +64,10 @@ def test_an_isolated_user_never_owes_more_than_the_margin_and_the_house_gains_le
 
 def test_the_trigger_is_equity_equal_to_maintenance():
     desk = wide_desk(ann=1000)
-    desk.order("ann", "COIN", 1, "10", leverage=5)  # 1 tier: equity 200 + 10 (x − 100), maintenance x / 2
-    exact = D(800) / D("9.5")
-    assert not of(desk.mark("COIN", exact + D("1e-20")), PositionLiquidated)
-    assert of(desk.mark("COIN", exact), PositionLiquidated)
+    desk.order("ann", "COIN", 1, "10", leverage=5)
+    desk.adjust("ann", 1, 40)  # 1 tier: equity 240 + 10 (x − 100), maintenance x / 2
+    assert not of(desk.mark("COIN", 80 + D("1e-12")), PositionLiquidated)
+    assert of(desk.mark("COIN", 80), PositionLiquidated)
 
 
 # -- cross

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from risk.errors import InvalidInput
-from risk.numbers import CONTEXT, round_money, to_decimal
+from risk.numbers import CONTEXT, round_index, round_money, to_decimal
 
 
 def test_every_thread_computes_in_the_cores_context() -> None:
@@ -67,3 +67,11 @@ def test_to_decimal_refuses_the_rest_by_name(value: object, why: str) -> None:
 )
 def test_money_rounds_half_even_to_six_places(amount: str, expected: str) -> None:
     assert str(round_money(Decimal(amount))) == expected
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [("0.0125", "0.0125"), ("1.0000000000000000005", "1.000000000000000000"), ("-3.3", "-3.3")],
+)
+def test_an_index_keeps_18_decimals_and_no_zeros_that_it_did_not_have(index: str, expected: str) -> None:
+    assert str(round_index(Decimal(index))) == expected

@@ -77,6 +77,7 @@ def test_a_book_gives_its_levels(watch):
     view = watch.flush(1).views[0]
     assert view.bids == ((99, 1), (98, 5))
     assert view.walk(1, Decimal(4)) == Decimal("101.5")
+    assert view.walk(1, Decimal(3)) == Decimal("101.333333333333")
 
 
 def test_marks_are_quiet_inside_their_band_only(watch):
