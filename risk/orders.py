@@ -95,7 +95,9 @@ def _take_limit(core: Core, user: User, state: SymbolState, command: OrderSubmit
     if now:
         execute(core, user, command, now, limit)
     left = size - now
-    if left:
+    if left and command.position_id is not None and command.position_id not in core.positions:
+        cancelled(core, command, left, "NOTHING_TO_CLOSE")
+    elif left:
         _rest_limit(core, user, state, command, left, limit)
 
 

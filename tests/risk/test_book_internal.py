@@ -151,6 +151,17 @@ def test_what_waits_to_close_a_position_ends_with_it_however_it_is_closed(desk, 
     assert ("other" in desk.book._core.orders) == (2 in desk.book.positions)
 
 
+@pytest.mark.parametrize("best", ["0.05", "0.06"])
+def test_of_a_limit_larger_than_the_position_it_closes_nothing_waits_after_it(desk, best):
+    desk.order("ann", "BTC", 1, "0.05", leverage=10)
+    desk.mark("BTC", 100_000, bids=((D(100_000), D(best)), (D(99_000), D(1))))
+    events = desk.order("ann", "BTC", -1, "0.08", position_id=1, limit=99_500)
+    ended = of(events, OrderCancelled)
+    assert {each.reason for each in ended} == {"NOTHING_TO_CLOSE"}
+    assert sum(each.size_left for each in ended) == D("0.03")
+    assert not desk.book._core.orders
+
+
 def test_a_trigger_that_names_no_position_waits_for_the_next(desk):
     desk.order("ann", "BTC", 1, "0.05", leverage=10)
     desk.order("ann", "BTC", -1, "0.05", stop_loss=99_000)
