@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from risk.errors import InvalidInput
-from risk.events import VenueOrderRequested
+from risk.events import Source, VenueOrderRequested
 from risk.inputs import (
     CancelSubmitted,
     ConfigChanged,
@@ -24,6 +24,7 @@ from risk.inputs import (
     WithdrawalEnded,
     WithdrawalSubmitted,
 )
+from risk.numbers import round_price
 from risk.settings import HOUR_NS, HedgeTier, RoutingConfig
 from tests.risk.bad_inputs import bad_inputs
 from tests.risk.book_builder import SPECS, D, Desk, of, settings_with
@@ -131,7 +132,7 @@ class BookMachine(RuleBasedStateMachine):
     def order(self, user, symbol, side, lots, leverage, cross, netted, reduce_only, offset):
         limit = None
         if offset is not None:
-            limit = self.desk.marks[symbol] * (1 + D(offset) / 1000)
+            limit = round_price(self.desk.marks[symbol] * (1 + D(offset) / 1000))
         self.submit(
             user,
             symbol,
@@ -156,15 +157,25 @@ class BookMachine(RuleBasedStateMachine):
         return sorted(self.desk.book.positions.values(), key=lambda p: p.position_id)
 
     @precondition(lambda self: self.desk.book.positions)
-    @rule(data=st.data(), part=st.sampled_from([None, 1, 3]), stop=st.sampled_from([None, None, -20, 20]))
-    def close(self, data, part, stop):
+    @rule(
+        data=st.data(),
+        part=st.sampled_from([None, 1, 3, 90]),
+        stop=st.sampled_from([None, None, -20, 20]),
+        offset=st.sampled_from([None, None, -30, -5, 5, 30]),
+    )
+    def close(self, data, part, stop, offset):
         position = data.draw(st.sampled_from(self.positions()))
         fields = {}
         if stop is not None:
             fields = {
                 "type": OrderType.STOP_LOSS if stop < 0 else OrderType.TAKE_PROFIT,
-                "trigger_price": self.desk.marks[position.symbol] * (1 + position.side * D(stop) / 1000),
+                "trigger_price": round_price(
+                    self.desk.marks[position.symbol] * (1 + position.side * D(stop) / 1000)
+                ),
             }
+        elif offset is not None:
+            limit = round_price(self.desk.marks[position.symbol] * (1 + position.side * D(offset) / 1000))
+            fields = {"type": OrderType.LIMIT, "limit_price": limit}
         size = None if part is None else COINS[position.symbol] * part
         self.submit(
             position.user, position.symbol, -position.side, size, position_id=position.position_id, **fields
@@ -191,12 +202,21 @@ class BookMachine(RuleBasedStateMachine):
         move=st.integers(-60, 60),
         spread=st.integers(0, 3),
         hour=st.sampled_from([False] * 5 + [True]),
+        lots=st.sampled_from([None, 3, 40]),
     )
-    def mark(self, symbol, move, spread, hour):
+    def mark(self, symbol, move, spread, hour, lots):
         mark = (self.desk.marks[symbol] * (1 + D(move) / 1000)).quantize(D("0.01"))
         half = mark * spread / 10_000
         low = mark * D("0.93") if hour else mark
-        self.give(self.desk.mark, symbol, mark, bid=mark - half, ask=mark + half, low_60m=low)
+        view = self.desk.view(symbol, mark, bid=mark - half, ask=mark + half, low_60m=low)
+        if lots is not None:  # that many at the best price, the rest worse
+            few = COINS[symbol] * lots
+            view = replace(
+                view,
+                bids=((mark - half, few), (mark * D("0.99"), few)),
+                asks=((mark + half, few), (mark * D("1.01"), few)),
+            )
+        self.give(self.desk.handle, MarketUpdated(self.desk.ts, (view,)))
 
     @rule(moves=st.tuples(*[st.integers(-45, 45)] * 3))
     def all_marks(self, moves):
@@ -234,15 +254,17 @@ class BookMachine(RuleBasedStateMachine):
         high = min(D(bands.mark_high), mark * D("1.04"), D(bands.bid_high))
         if not low < high:
             return
-        inside = low + (high - low) * share / 100
+        inside = round_price(low + (high - low) * share / 100)
+        if not low < inside < high:
+            return
         assert self.give(self.desk.mark, symbol, inside) == ()
 
-    @rule(symbol=SYMBOLS, rate=st.integers(-300, 300))
-    def funding(self, symbol, rate):
-        mark = self.desk.marks[symbol]
-        delta = mark * D(rate) / 10_000
+    @rule(symbol=SYMBOLS, rate=st.integers(-300, 300), thirds=st.sampled_from([3, 2, 4]))
+    def funding(self, symbol, rate, thirds):
+        oracle = self.desk.marks[symbol] * thirds / 3  # two of three with all the digits there are
+        delta = oracle * D(rate) / 10_000
         booked = {a: cents(-self.desk.book.venue_position(a, symbol) * delta) for a in HlAccount}
-        self.give(self.desk.handle, FundingPublished(self.desk.ts, symbol, D(rate) / 10_000, mark))
+        self.give(self.desk.handle, FundingPublished(self.desk.ts, symbol, D(rate) / 10_000, oracle))
         for account, amount in booked.items():
             self.give(self.desk.handle, FundingBooked(self.desk.ts, account, symbol, amount))
 
@@ -257,9 +279,9 @@ class BookMachine(RuleBasedStateMachine):
         """Fill some eighths of what is left of an order, ``slip`` per mille off its mark."""
         order = self.at_venue[cloid]
         left = order.size - self.filled[order.cloid]
-        size = left * eighths / 8
+        size = left if eighths == 8 else (left * eighths / 8).quantize(SPECS[order.symbol].lot)
         if size:
-            price = order.mark * (1 + D(slip) / 1000)
+            price = round_price(order.mark * (1 + D(slip) / 1000))
             fee = cents(price * size * D("0.00045"))
             self.give(self.desk.handle, VenueFilled(self.desk.ts, order.cloid, price, size, fee))
             self.filled[order.cloid] += size
@@ -277,10 +299,12 @@ class BookMachine(RuleBasedStateMachine):
 
     @rule()
     def hour(self):
-        while (due := self.desk.book.next_timer_ns()) < self.desk.ts + HOUR_NS:
+        # Set once: a liquidation that Hyperliquid cannot take is due again every second.
+        end = self.desk.ts + HOUR_NS
+        while (due := self.desk.book.next_timer_ns()) < end:
             self.desk.ts = max(due, self.desk.ts + 1)
             self.give(self.desk.timer)
-        self.desk.ts += HOUR_NS
+        self.desk.ts = end
 
     @rule(connected=st.sampled_from([True] * 5 + [False]), slow=st.sampled_from([False, False, True]))
     def channel(self, connected, slow):
@@ -367,6 +391,29 @@ class BookMachine(RuleBasedStateMachine):
                 for s, leg in user.legs.items()
             }
             assert kept == summed
+
+    @invariant()
+    def sums_of_all_users_are_those_of_their_positions(self):
+        core, positions = self.desk.book._core, self.desk.book.positions.values()
+        for symbol, state in core.symbols.items():
+            for source, kept in (
+                (Source.INTERNAL, (state.net_size, state.net_cost, state.net_indexed)),
+                (Source.HYPERLIQUID, (state.hl_size, state.hl_cost, state.hl_indexed)),
+            ):
+                held = [p for p in positions if (p.symbol, p.source) == (symbol, source)]
+                size = sum((p.side * p.size for p in held), D(0))
+                cost = sum((p.side * p.cost for p in held), D(0))
+                indexed = sum((p.side * p.size * p.funding_index for p in held), D(0))
+                assert kept == (size, cost, indexed), (symbol, source)
+        states = core.symbols.values()
+        assert core.total_exposure == sum(abs(s.net_size * s.mark) for s in states)
+        assert core.total_unrealised == sum(s.net_size * s.mark - s.net_cost for s in states)
+
+    @invariant()
+    def no_order_waits_for_a_position_that_is_gone(self):
+        waiting = self.desk.book._core.orders.values()
+        named = {order.command.position_id for order in waiting} - {None}
+        assert named <= self.desk.book.positions.keys()
 
     @invariant()
     def hyperliquid_would_say_the_same_of_our_accounts(self):
