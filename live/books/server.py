@@ -13,7 +13,7 @@ from live.books.redis_books import RedisBooks, serving_redis
 from live.books.service import open_books
 from live.database import opened_in_thread
 from live.ledger.book_options import BookOptions
-from live.ledger.writer import LOST, DatabaseLost, Fenced
+from live.ledger.writer import DatabaseLost, Fenced, reaching_database
 from live.settings import LiveSettings
 from risk.errors import InvalidInput
 
@@ -65,10 +65,11 @@ class BooksServer:
                 while True:
                     began = time.monotonic()
                     try:
-                        await self._run_once(stack)
+                        with reaching_database():
+                            await self._run_once(stack)
                     except Fenced:
                         raise
-                    except (DatabaseLost, *LOST) as error:
+                    except DatabaseLost as error:
                         if time.monotonic() - began > _LASTED_S:
                             pause_s = _FIRST_PAUSE_S
                         self._lost(error, pause_s)
