@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 import asyncpg
 import structlog
@@ -35,6 +35,7 @@ class Readiness:
         self._found: list[Check] = []
         self._until = 0.0
         self._one_at_a_time = asyncio.Lock()
+        self._given_up: set[asyncio.Task[str]] = set()  # kept until they have ended
 
     async def checks(self) -> list[Check]:
         """Return what works and what does not."""
@@ -45,14 +46,22 @@ class Readiness:
                 self._until = time.monotonic() + _KEPT_S
             return self._found
 
-    async def _try(self, name: str, what: Callable[[], Awaitable[str]]) -> Check:
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                wrong = await what()
-        except Exception as error:  # whatever it is: then it does not work
-            _log.warning("not ready", check=name, kind=type(error).__name__, error=str(error))
-            wrong = "does not answer"
-        return Check(name=name, well=not wrong, detail=wrong)
+    async def _try(self, name: str, what: Callable[[], Coroutine[None, None, str]]) -> Check:
+        trying = asyncio.create_task(what())
+        await asyncio.wait({trying}, timeout=_PATIENCE_S)
+        if not trying.done():  # to break it off may take as long as the database takes to hear of it
+            trying.cancel()
+            self._given_up.add(trying)
+            trying.add_done_callback(self._ended)
+            return _unwell(name, TimeoutError())
+        if (error := trying.exception()) is not None:  # whatever it is: then it does not work
+            return _unwell(name, error)
+        return Check(name=name, well=not trying.result(), detail=trying.result())
+
+    def _ended(self, trying: "asyncio.Task[str]") -> None:
+        self._given_up.discard(trying)
+        if not trying.cancelled():
+            trying.exception()  # else it is told as one that nobody looked at
 
     async def _database(self) -> str:
         found = await self._pool.fetchval("select version_num from alembic_version")
@@ -62,3 +71,8 @@ class Readiness:
         """Ask the books where the house stands; halted ones are well: they still tell what they know."""
         await self._bus.ask(HouseQuery())
         return ""
+
+
+def _unwell(name: str, error: BaseException) -> Check:
+    _log.warning("not ready", check=name, kind=type(error).__name__, error=str(error))
+    return Check(name=name, well=False, detail="does not answer")

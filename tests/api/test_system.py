@@ -2,16 +2,20 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
+from live.api.readiness import Readiness
 from live.api.stream.protocol import CHANNELS
 from tests.api.people import sign_up
 from tests.api.served import over_http, served_api
+from tests.proxy import proxied
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -172,6 +176,25 @@ def test_it_is_ready_only_on_the_tables_it_was_made_for(database: str) -> None:
             assert (answer.status_code, answer.json()["ready"]) == (503, False)
             assert answer.headers["retry-after"] == "1"
             assert [check["name"] for check in answer.json()["checks"] if not check["well"]] == ["database"]
+
+    asyncio.run(body())
+
+
+def test_a_database_that_hangs_is_told_of_as_soon_as_one_that_is_gone(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as served, proxied(database) as proxy:
+            pool = await asyncpg.create_pool(proxy.url, min_size=1, max_size=2)
+            try:
+                readiness = Readiness(pool, served.services.bus)
+                assert all(check.well for check in await readiness.checks())
+                proxy.fall_silent()
+                await asyncio.sleep(1.1)  # what was found is kept for a second
+                began = time.monotonic()
+                found = {check.name: check.detail for check in await readiness.checks()}
+                assert found == {"database": "does not answer", "books": ""}
+                assert time.monotonic() - began < 4
+            finally:
+                pool.terminate()
 
     asyncio.run(body())
 
