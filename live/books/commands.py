@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields
+from decimal import Decimal
 from functools import cache
 from hashlib import sha256
 from operator import attrgetter
@@ -28,7 +29,14 @@ from live.ledger.inputs import (
 )
 from live.ledger.naming import NAMED, name_at
 from risk.errors import HybridPerpsError
-from risk.events import Event, OrderCancelled, OrderFilled, OrderRefused, OrderRested
+from risk.events import (
+    Event,
+    OrderCancelled,
+    OrderFilled,
+    OrderRefused,
+    OrderRested,
+    VenueOrderRequested,
+)
 from risk.inputs import (
     BalanceAdjusted,
     CancelSubmitted,
@@ -172,19 +180,25 @@ def answer_to(asked: Asked, seq: int, events: tuple[Event, ...]) -> Answer:
     """Answer a command that was taken as input ``seq``, from what happened."""
     name = name_at(type(asked), seq) if isinstance(asked, NAMED) else ""
     code = detail = ""
-    resting, fills = False, []
+    waits, is_sent, fills = Decimal(), False, []
     for event in events:
         match event:
             case OrderFilled() if event.order_id == name:
                 fills.append(_fill(event))
+                waits -= event.size
             case OrderRested() if event.order_id == name:
-                resting = True
+                waits = event.size
+            case VenueOrderRequested() if event.order_id == name:
+                is_sent = True
+                if not event.resting:
+                    waits -= event.size
             case OrderRefused():
                 code, detail = event.code, event.detail
             case OrderCancelled() if event.order_id == name:
                 code = event.reason
-    status = "REFUSED" if code and not fills and not resting and not _is_cancel(asked, events) else "DONE"
-    return Answer(status, seq, name, code, detail, resting, tuple(fills))
+                waits -= event.size_left
+    is_done = not code or fills or waits > 0 or is_sent or _is_cancel(asked, events)
+    return Answer("DONE" if is_done else "REFUSED", seq, name, code, detail, waits > 0, tuple(fills))
 
 
 def _is_cancel(asked: Asked, events: tuple[Event, ...]) -> bool:

@@ -184,6 +184,39 @@ def test_request_leaves_after_its_commit_and_its_fill_comes_back(database):
     run(scenario())
 
 
+def test_close_that_was_sent_is_no_refused_one_though_less_was_open(database):
+    async def scenario():
+        async with a_desk(database) as desk:
+            await desk.user("ann")
+            await desk.order("ann", "BTC", 1, "0.5", leverage=10)
+            (opened,) = desk.ports[HlAccount.TRADING].sent
+            desk.process.tell(VenueFilled(0, opened.cloid, D(100_000), D("0.5"), D("9")))
+            await desk.user("bob")
+            closed = await desk.order("ann", "BTC", -1, "0.7", reduce_only=True)
+            assert desk.ports[HlAccount.TRADING].sent[-1].order_id == closed.id
+            assert (closed.status, closed.code, closed.fills) == ("DONE", "NOTHING_TO_CLOSE", ())
+            again = await desk.order("ann", "BTC", -1, "0.7", reduce_only=True)
+            assert (again.status, again.code) == ("REFUSED", "NOTHING_TO_CLOSE")  # all of it is on its way out
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_order_that_fires_at_once_does_not_wait(database, held):
+    async def scenario():
+        async with a_desk(database) as desk:
+            await desk.user("ann")
+            if held:
+                await desk.order("ann", "BTC", 1, "0.05", leverage=10)
+            stop = {"type": OrderType.STOP_LOSS, "trigger_price": D(100_500), "reduce_only": True}
+            fired = await desk.order("ann", "BTC", -1, "0.05", **stop)
+            told = (fired.status, fired.code, fired.resting, [fill.size for fill in fired.fills])
+            expected = ("DONE", "", False, ["0.05"]) if held else ("REFUSED", "NOTHING_TO_CLOSE", False, [])
+            assert told == expected
+
+    run(scenario())
+
+
 def test_requests_not_known_to_have_left_are_looked_up_again(database):
     async def scenario():
         async with a_desk(database) as desk:
