@@ -100,7 +100,7 @@ def operator(*roles: Role) -> Any:
 
     def check(principal: Principal) -> None:
         if principal.role is None or (roles and principal.role not in roles):
-            raise NotPermitted("role-missing", "this is for operators of other roles")
+            raise NotPermitted("role-missing", f"this is for operators: {', '.join(roles) or 'any'}")
         if not principal.mfa:
             raise NotPermitted("second-factor-needed", "operators must log in with a second factor")
 
@@ -141,7 +141,12 @@ def _by_either(check: Callable[[Principal], None]) -> Any:
 
 def _check_scope(principal: Principal, scope: Scope) -> None:
     if scope not in principal.scopes:
-        raise NotPermitted("scope-missing", f"the API key lacks the scope {scope}")
+        lacks = (
+            "no API key may do this: log in"
+            if scope is Scope.ACCOUNT
+            else f"the API key lacks the scope {scope}"
+        )
+        raise NotPermitted("scope-missing", lacks)
 
 
 async def _checked(request: Request, using: Services, check: Callable[[Principal], None]) -> Principal:

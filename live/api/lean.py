@@ -110,7 +110,7 @@ def idempotency_key(request: LeanRequest) -> str:
     """Return a request's key; raises RequestValidationError."""
     key = request.headers.get(_KEY, b"").decode("latin-1")
     if not _is_key(key):
-        raise _wrong("header", HEADER, f"must be given: {WANTED}")
+        raise _wrong("header", HEADER, f"must be {WANTED}" if key else f"must be given: {WANTED}")
     return key
 
 

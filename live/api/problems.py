@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -178,8 +179,18 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     code = _OURS.get(status) or status.phrase.lower().replace(" ", "-")
-    problem = Problem(status, code, str(error.detail), headers=error.headers)
+    headers = error.headers if status is not HTTPStatus.METHOD_NOT_ALLOWED else _allowed(request)
+    problem = Problem(status, code, str(error.detail), headers=headers)
     return problem_response(problem, request.scope["request_id"])
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """Name the methods of all routes of a request's path: the framework knows of the first one."""
+    methods: set[str] = set()
+    for route in iter_route_contexts(request.app.routes):
+        if route.path_regex is not None and route.path_regex.match(request.scope["path"]):
+            methods |= route.methods or set()
+    return {"Allow": ", ".join(sorted(methods))}
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:

@@ -114,7 +114,9 @@ class Signatures:
                     "wrong-window", f"HP-RECV-WINDOW must be 1 to {self._rules.longest_window_ms} ms"
                 )
         if not _NUMBER.fullmatch(request.timestamp):
-            raise NotAuthenticated("wrong-timestamp", "HP-TIMESTAMP must be the time in ms since 1970, UTC")
+            raise NotAuthenticated(
+                "wrong-timestamp", "HP-TIMESTAMP must be given: the time in ms since 1970, UTC"
+            )
         sent_ms, now_ms = int(request.timestamp), self._clock() // _MS_NS
         # What came before the marks began may have been marked by who had them before.
         if now_ms - sent_ms > window_ms or sent_ms < int(self._marks.since_s * 1000):

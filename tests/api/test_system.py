@@ -152,6 +152,16 @@ def test_the_document_is_written_once(database: str, monkeypatch: pytest.MonkeyP
     asyncio.run(body())
 
 
+def test_a_wrong_method_is_told_which_are_right(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            for path, allowed in (("/v1/orders", "DELETE, GET, POST"), ("/v1/orders/o7", "DELETE, GET")):
+                answer = await api.client.patch(path)
+                assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+    asyncio.run(body())
+
+
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
 def test_who_watches_may_ask_for_heads_alone(database: str, path: str) -> None:
     async def body() -> None:

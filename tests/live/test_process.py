@@ -196,7 +196,10 @@ def test_close_that_was_sent_is_no_refused_one_though_less_was_open(database):
             assert desk.ports[HlAccount.TRADING].sent[-1].order_id == closed.id
             assert (closed.status, closed.code, closed.fills) == ("DONE", "NOTHING_TO_CLOSE", ())
             again = await desk.order("ann", "BTC", -1, "0.7", reduce_only=True)
-            assert (again.status, again.code) == ("REFUSED", "NOTHING_TO_CLOSE")  # all of it is on its way out
+            assert (again.status, again.code) == (
+                "REFUSED",
+                "NOTHING_TO_CLOSE",
+            )  # all of it is on its way out
 
     run(scenario())
 
