@@ -39,7 +39,7 @@ EXPECTING = b"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-
 @pytest.fixture(autouse=True)
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in LIMITS.items():
-        monkeypatch.setattr(f"live.api.http_protocol.{name}", seconds)
+        monkeypatch.setattr(f"live.api.bounded_http.{name}", seconds)
 
 
 @dataclass
@@ -192,7 +192,7 @@ def test_what_is_no_request_is_refused(parts: list[bytes], code: tuple[int, str]
 def test_what_comes_beside_a_body_is_bounded(
     said: list[bytes], path: bytes, pause_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("live.api.http_protocol.BODY_S", 8.0)
+    monkeypatch.setattr("live.api.bounded_http.BODY_S", 8.0)
 
     async def body() -> None:
         async with site() as at:

@@ -23,7 +23,7 @@ PARTS = (
     ("other middleware", ("/live/api/middleware/",)),
     ("route, body and answer", ("/live/api/",)),
     ("FastAPI and Starlette", ("/fastapi/", "/starlette/", "/pydantic/", "/contextlib.py")),
-    ("HTTP (uvicorn)", ("/uvicorn/", "/http_protocol.py")),
+    ("HTTP (uvicorn)", ("/uvicorn/", "/bounded_http.py")),
     ("Book.handle", ("/risk/", "/strategies/")),
     ("journal, rows, statement", ("/live/ledger/",)),
     ("books process: keys, answers, commits", ("/live/books/",)),
