@@ -30,6 +30,7 @@ from live.database import opened_in_thread
 from live.identity.mail import Letter
 from live.ledger.book_options import BookOptions
 from live.settings import read_settings, without_password
+from live.tls import tls_context
 from risk.errors import InvalidInput
 from risk.numbers import install_context
 from risk.settings import Settings
@@ -68,7 +69,7 @@ class _Beside:
 def serve_command(how: Serving) -> None:
     """Serve until Ctrl-C or SIGTERM, which let requests finish, and then the books."""
     install_context()
-    tls = _tls(how.tls_cert, how.tls_key)
+    tls = tls_context(how.tls_cert, how.tls_key, warn=lambda text: say(f"warning   {text}"))
     settings = read_settings(ApiSettings)
     if how.dev and settings.bus_url is not None:
         raise InvalidInput("--dev runs books of its own: unset BUS_URL, or serve without --dev")
@@ -219,27 +220,6 @@ def _listen(host: str, port: int) -> socket.socket:
         known = error.errno is not None and error.errno > 0
         reason = os.strerror(error.errno) if known else error.strerror  # type: ignore[arg-type]
         raise InvalidInput(f"cannot serve at {host} port {port}: {reason}") from None
-
-
-def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        raise InvalidInput("--tls-cert and --tls-key must be given together")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key, password=_no_password)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InvalidInput(
-            f"TLS cannot be served with {str(certificate)!r} and {str(key)!r}: {reason}"
-        ) from None
-    return context
-
-
-def _no_password() -> str:
-    raise InvalidInput("--tls-key was encrypted; it must be a key without a password")
 
 
 def _address(how: Serving, listening: socket.socket) -> str:

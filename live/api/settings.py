@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, parse_many
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
@@ -89,8 +89,12 @@ def _names_server(url: str, schemes: tuple[str, ...]) -> bool:
 
 
 def rate_of(text: str) -> RateLimitItem:
-    """Read a rate such as ``600/minute``; raises ValueError for any other text."""
+    """Read a rate such as ``600/minute``; raises ValueError for any other text, and for one that lets nothing in."""
+    wrong = f"was {text!r}, it must be a rate such as 600/minute"
     try:
-        return parse(text)
+        (rate,) = parse_many(text)
     except ValueError:
-        raise ValueError(f"was {text!r}, it must be a rate such as 600/minute") from None
+        raise ValueError(wrong) from None
+    if rate.amount < 1:
+        raise ValueError(f"{wrong}, of 1 at the least")
+    return rate

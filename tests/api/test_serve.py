@@ -23,6 +23,7 @@ from fastapi import FastAPI
 from hybrid_perps import run
 from live.cli_serve import serve_app
 from live.ledger.migrate import upgrade
+from live.tls import tls_context
 from tests.api.served import served_api
 from tests.postgres import reachable_folder, start_postgres
 
@@ -30,11 +31,13 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate for 127.0.0.1 that nobody signed but itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def certificate(
+    folder: Path, *, days: int = 0, curve: type[ec.EllipticCurve] = ec.SECP256R1
+) -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1 that nobody signed but itself, valid around now, or so many days later."""
+    key = ec.generate_private_key(curve())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
+    now = datetime.now(UTC) + timedelta(days=days)
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
@@ -99,7 +102,10 @@ def test_it_serves_over_tls_says_where_and_stops_in_order(database: str, tmp_pat
         (["--port", "{taken}"], "cannot serve at 127.0.0.1 port {taken}: Address already in use"),
         (["--host", "host.invalid"], "cannot serve at host.invalid port 8000: "),
         (["--tls-cert", "c.pem"], "--tls-cert and --tls-key must be given together"),
-        (["--tls-cert", "c.pem", "--tls-key", "k.pem"], "TLS cannot be served with 'c.pem' and 'k.pem'"),
+        (
+            ["--tls-cert", "c.pem", "--tls-key", "k.pem"],
+            "--tls-cert was 'c.pem', which cannot be read: No such",
+        ),
         (["--log-level", "loud"], "Invalid value for '--log-level': 'loud' is not one of "),
     ],
 )
@@ -122,6 +128,13 @@ def test_what_keeps_it_from_serving_is_one_line(
         ("MAIL_FROM", "nobody", "was 'nobody', it must be an address"),
         ("SMTP_URL", "smtp://", "was 'smtp://', it must be smtp://"),
         ("SMTP_URL", "smtp://ann:secret@h:x", "was 'smtp://ann:***@h:x', it must be smtp://"),
+        ("RATE_LIMIT_ADDRESS", "0/minute", "was '0/minute', it must be a rate such as 600/minute, of 1 at"),
+        (
+            "RATE_LIMIT_LOGIN",
+            "9/minute; 9/day",
+            "was '9/minute; 9/day', it must be a rate such as 600/minute",
+        ),
+        ("RATE_LIMIT_KEY", "many", "was 'many', it must be a rate such as 600/minute"),
     ],
 )
 def test_what_a_setting_must_be_is_one_line(
@@ -132,6 +145,76 @@ def test_what_a_setting_must_be_is_one_line(
     error = capsys.readouterr().err
     assert error.startswith(f"error: {name} {told}")
     assert error.count("\n") == 1
+
+
+def encrypted(key: Path) -> bytes:
+    read = serialization.load_pem_private_key(key.read_bytes(), None)
+    return read.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"secret"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("no certificate", "--tls-cert was '{cert}', which cannot be read: No such file or directory"),
+        ("no key", "--tls-key was '{key}', which cannot be read: No such file or directory"),
+        ("folder", "--tls-key was '{key}', which cannot be read: Is a directory"),
+        ("DER", "--tls-cert was '{cert}', which holds no certificate in PEM"),
+        ("swapped", "--tls-cert was '{cert}', which holds no certificate in PEM"),
+        ("certificate twice", "--tls-key was '{key}', which holds no private key in PEM"),
+        ("encrypted", "--tls-key was encrypted; it must be a key without a password"),
+        ("another's", "--tls-cert '{cert}' and --tls-key '{key}' do not fit: the first certificate must be"),
+        (
+            "another's kind",
+            "--tls-cert '{cert}' and --tls-key '{key}' do not fit: the first certificate must be",
+        ),
+    ],
+)
+def test_files_that_do_for_no_tls_are_named(
+    wrong: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cert, key = certificate(tmp_path)
+    (tmp_path / "other").mkdir()
+    match wrong:
+        case "no certificate":
+            cert.unlink()
+        case "no key":
+            key.unlink()
+        case "folder":
+            key = tmp_path
+        case "DER":
+            read = x509.load_pem_x509_certificate(cert.read_bytes())
+            cert.write_bytes(read.public_bytes(serialization.Encoding.DER))
+        case "swapped":
+            cert, key = key, cert
+        case "certificate twice":
+            key = cert
+        case "encrypted":
+            key.write_bytes(encrypted(key))
+        case "another's":
+            _, key = certificate(tmp_path / "other")
+        case "another's kind":
+            _, key = certificate(tmp_path / "other", curve=ec.SECP384R1)
+    assert run(["serve", "--tls-cert", str(cert), "--tls-key", str(key)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {told.format(cert=cert, key=key)}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("days", "told"), [(0, ""), (-2, "expired at "), (2, "is not valid before ")])
+def test_a_certificate_that_is_not_valid_now_is_a_warning(days: int, told: str, tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path, days=days)
+    warnings: list[str] = []
+    assert tls_context(cert, key, warnings.append) is not None
+    if not told:
+        assert warnings == []
+        return
+    (warning,) = warnings
+    assert warning.startswith(f"the certificate of 'CN=127.0.0.1' in '{cert}' {told}20")
+    assert warning.endswith(" UTC: clients will refuse it")
 
 
 def test_dev_and_a_bus_exclude_each_other(
