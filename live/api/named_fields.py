@@ -12,6 +12,7 @@ from live.api.problems import FieldError, Problem
 from risk.settings import RiskConfig, RoutingConfig
 
 _FIRST = re.compile(r"([a-z_]+)[\w.\[\]]*:? ")
+_FIELDS = (401, 422)  # a password or a code that is wrong, or what has no such value
 _CHANGES = "changes"  # the field that holds settings by name
 _SETTINGS = frozenset(each.name for kind in (RiskConfig, RoutingConfig) for each in fields(kind))
 
@@ -19,7 +20,7 @@ _SETTINGS = frozenset(each.name for kind in (RiskConfig, RoutingConfig) for each
 def name_field(problem: Problem, scope: Scope) -> None:
     """Have a problem name the field that its detail begins with, if the request's route has one of that name."""
     route, found = scope.get("route"), _FIRST.match(problem.detail)
-    if problem.status != 422 or problem.errors or found is None or not isinstance(route, APIRoute):
+    if problem.status not in _FIELDS or problem.errors or found is None or not isinstance(route, APIRoute):
         return
     place = _place(found[1], _places(route.dependant))
     if place is not None:

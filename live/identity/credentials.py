@@ -86,13 +86,15 @@ class Credentials:
     ) -> None:
         """Set another password, which ends the other sessions, trusted devices and API keys.
 
-        Raises NotAuthenticated for a wrong old one, Conflict where there is none, InvalidInput, TooManyGuesses, and
-        as ``SecondFactor.check`` does where the account has an authenticator.
+        Raises NotAuthenticated for a wrong old one, Conflict where there is none, InvalidInput, also for the old one
+        again, TooManyGuesses, and as ``SecondFactor.check`` does where the account has an authenticator.
         """
         if account.password_hash is None or account.email is None:
             raise Conflict("no-password", "the account has no password; give it an e-mail address first")
         self.passwords.check_strength(new, account.email)
-        await self.log_in.check_password(account, old, origin, session)
+        if self.passwords.are_same(old, new):
+            raise InvalidInput("password was the old one; it must be another")
+        await self.log_in.check_password(account, old, origin, session, "old_password")
         await self.log_in.second.check_if_enrolled(account, code, origin)
         kept = await self.passwords.hash(account.id, new)
         async with self.pool.acquire() as connection, connection.transaction():

@@ -37,9 +37,21 @@ def wrong_credentials() -> NotAuthenticated:
     return NotAuthenticated("wrong-credentials", "the e-mail address or the password is wrong")
 
 
+def wrong_password(field: str) -> NotAuthenticated:
+    """Return the answer to a password that a session's owner shows in ``field`` and that is wrong."""
+    return NotAuthenticated("wrong-password", f"{field} is not the account's password")
+
+
 def wrong_code() -> NotAuthenticated:
-    """Return the answer to a second factor that is wrong, late, or was used before."""
-    return NotAuthenticated("wrong-code", "the code is wrong, too old, or was used before")
+    """Return the answer to a second factor that is wrong or late."""
+    return NotAuthenticated("wrong-code", "code is wrong or too old")
+
+
+def used_code() -> NotAuthenticated:
+    """Return the answer to a second factor that was right, once."""
+    return NotAuthenticated(
+        "used-code", "code was used before; show the authenticator's next one, or another recovery code"
+    )
 
 
 def wrong_token() -> NotAuthenticated:

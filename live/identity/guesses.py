@@ -1,8 +1,9 @@
 """Guessing is slowed: attempts that fail are counted, and lock out for longer and longer.
 
 An attempt takes up room while it is looked at, and waits while there is none: so many at once are no way around the
-count, and right ones side by side are no failures. Addresses are locked whether an account has them or not, and a
-right attempt takes back itself alone, so that a lock tells nothing.
+count, and right ones side by side are no failures. A right one ends the count of what its owner alone can prove.
+Addresses are locked whether an account has them or not, and there it takes back itself alone, so that a lock tells
+nothing.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import asyncpg
@@ -33,6 +35,14 @@ returning failures, last_at, locked_until, in_flight"""
 _WRITE = """
 update access.guesses set failures = $2, last_at = $3, locked_until = $4, in_flight = $5 where subject = $1"""
 _NO_MORE = "too many attempts; try again in {} s"
+
+
+class _Outcome(Enum):
+    """Be what became of an attempt; of one that was broken off nothing is known."""
+
+    RIGHT = auto()
+    WRONG = auto()
+    BROKEN_OFF = auto()
 
 
 class _Full(Exception):
@@ -56,6 +66,10 @@ class _Count:
             lock_s = min(limit.most_s, limit.first_s * 2 ** min(self.failures - limit.free, 30))
             self.locked_until = now + seconds(lock_s)
 
+    def clear(self) -> None:
+        """Forget the failures, and with them the lock."""
+        self.failures, self.locked_until = 0, None
+
     def wait_s(self, now: datetime) -> int:
         """Return for how many seconds it is locked; 0 if it is not."""
         if self.locked_until is None or self.locked_until <= now:
@@ -78,9 +92,10 @@ class Guesses:
     async def attempt(self, *subjects: tuple[str, str]) -> AsyncIterator[None]:
         """Have a block be one attempt on each (kind, name) of ``subjects``: it fails if it raises NotAuthenticated.
 
-        What else it raises says nothing of the guess: we broke it off. Nobody else can, as the server goes on with
-        a request whose client has left. It waits while attempts in flight leave no room. Raises TooManyGuesses while
-        a subject is locked, or when it waited too long.
+        Where it raises nothing the guess was right, which ends the counts whose limits say so. What else it raises
+        says nothing of the guess: we broke it off. Nobody else can, as the server goes on with a request whose client
+        has left. It waits while attempts in flight leave no room. Raises TooManyGuesses while a subject is locked, or
+        when it waited too long.
         """
         # In one order, so that two attempts never wait for each other.
         hashed = sorted((self._keyring.hash(kind, name), kind) for kind, name in subjects)
@@ -88,17 +103,17 @@ class Guesses:
         try:
             yield
         except NotAuthenticated:
-            await self._end(hashed, began, failed=True)
+            await self._end(hashed, began, _Outcome.WRONG)
             raise
         except BaseException:
-            await self._end(hashed, began, failed=False)
+            await self._end(hashed, began, _Outcome.BROKEN_OFF)
             raise
-        await self._end(hashed, began, failed=False)
+        await self._end(hashed, began, _Outcome.RIGHT)
 
     async def charge(self, kind: str, name: str) -> None:
         """Count something that is limited as failures are; raises TooManyGuesses."""
         hashed = [(self._keyring.hash(kind, name), kind)]
-        await self._end(hashed, await self._begin(hashed), failed=True)
+        await self._end(hashed, await self._begin(hashed), _Outcome.WRONG)
 
     async def forget(self, kind: str, name: str) -> None:
         """Forget all attempts on a subject, and its lock."""
@@ -131,7 +146,7 @@ class Guesses:
         count.in_flight.append(now)
         await _write(connection, subject, count)
 
-    async def _end(self, subjects: list[tuple[bytes, str]], began: datetime, *, failed: bool) -> None:
+    async def _end(self, subjects: list[tuple[bytes, str]], began: datetime, outcome: _Outcome) -> None:
         now = moment(self._clock())
         async with self._pool.acquire() as connection, connection.transaction():
             for subject, kind in subjects:
@@ -139,8 +154,10 @@ class Guesses:
                 count = await self._read(connection, subject, limit, now)
                 if began in count.in_flight:  # else it took so long that it was counted as failed
                     count.in_flight.remove(began)
-                    if failed:
+                    if outcome is _Outcome.WRONG:
                         count.fail(now, limit)
+                    elif outcome is _Outcome.RIGHT and limit.right_clears:
+                        count.clear()
                 await _write(connection, subject, count)
 
     async def _read(
@@ -149,7 +166,7 @@ class Guesses:
         """Return the count as it is now: without what is forgotten, and with what nobody ended as failed."""
         count = _Count(**await connection.fetchrow(_READ, subject, now))
         if count.last_at < now - seconds(self._rules.forget_guesses_s):
-            count.failures, count.locked_until = 0, None
+            count.clear()
         given_up = now - seconds(self._rules.longest_attempt_s)
         for began in [each for each in count.in_flight if each < given_up]:
             count.in_flight.remove(began)

@@ -7,7 +7,7 @@ import asyncpg
 
 from live.identity.accounts import Account, Accounts
 from live.identity.devices import Devices
-from live.identity.errors import NotAuthenticated, NotPermitted, wrong_credentials
+from live.identity.errors import NotAuthenticated, NotPermitted, wrong_credentials, wrong_password
 from live.identity.events import Origin, SecurityEvents
 from live.identity.guesses import Guesses, network_of
 from live.identity.keyring import Keyring
@@ -81,20 +81,28 @@ class LogIn:
         return await self.after_first(account, "PASSWORD", origin, device_token)
 
     async def check_password(
-        self, account: Account, password: str | None, origin: Origin, session: str
+        self,
+        account: Account,
+        password: str | None,
+        origin: Origin,
+        session: str,
+        field: str = "password",
     ) -> None:
-        """Have a session's owner show the password again; raises as a log-in does.
+        """Have a session's owner show the password again, in ``field``; raises NotAuthenticated, TooManyGuesses.
 
         Who guesses here is locked out of this, and who guesses at the log-in is not: strangers lock out no session.
-        Where there is none the session must have begun by wallet just now, else raises NotPermitted.
+        Raises InvalidInput where none is shown. Where the account has none the session must have begun by wallet
+        just now, else raises NotPermitted.
         """
         if account.password_hash is None:
             await self._check_fresh(account, session)
             return
+        if password is None:
+            raise InvalidInput(f"{field} must be given, as the account has one")
         try:
             async with self.guesses.attempt(("session", session), ("account", account.id)):
-                if not await self.passwords.matches(account.id, password or "", account.password_hash):
-                    raise wrong_credentials()
+                if not await self.passwords.matches(account.id, password, account.password_hash):
+                    raise wrong_password(field)
         except NotAuthenticated:  # which is counted by now, whatever becomes of this
             await self.events.add(account.id, "WRONG_PASSWORD", origin)
             raise

@@ -13,6 +13,8 @@ from live.identity.names import new_token
 from live.identity.rules import AccessRules
 from risk.errors import InvalidInput
 
+_LEAST_DIFFERENT = 5
+
 
 class Passwords:
     """Hash and compare passwords, as many at once as ``rules`` allow."""
@@ -36,10 +38,15 @@ class Passwords:
             raise InvalidInput(
                 f"password was {len(password)} characters; it must be {least} to {most} characters"
             )
-        if len(set(password)) < 5 or password.lower() in (email, email.partition("@")[0]):
+        if len(set(password)) < _LEAST_DIFFERENT or password.lower() in (email, email.partition("@")[0]):
             raise InvalidInput(
-                "password was too easy to guess; it must be neither the address nor repeat itself"
+                "password was too easy to guess; it must be neither the e-mail address nor what stands before its @,"
+                f" and have {_LEAST_DIFFERENT} different characters or more"
             )
+
+    def are_same(self, one: str, other: str) -> bool:
+        """Tell whether two passwords open the same."""
+        return _normal(one) == _normal(other)
 
     async def hash(self, account: str, password: str) -> str:
         """Return the hash to keep of an account's password; raises Overloaded."""
@@ -62,7 +69,7 @@ class Passwords:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _digest(self, account: str, password: str) -> bytes:
-        return self._keyring.peppered(account, unicodedata.normalize("NFKC", password))
+        return self._keyring.peppered(account, _normal(password))
 
     async def _run[T](self, work: Callable[..., T], *arguments: object) -> T:
         if self._waiting >= self._rules.argon2_waiting:
@@ -72,3 +79,8 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
         finally:
             self._waiting -= 1
+
+
+def _normal(password: str) -> str:
+    """Return a password as it is hashed: the same text, however a keyboard composed it."""
+    return unicodedata.normalize("NFKC", password)

@@ -43,8 +43,8 @@ class RecoveryCodes:
         self, account: str, code: str, use: str = "", within: asyncpg.Connection | None = None
     ) -> bool | None:
         """Use a code up; tell whether it was unused, not just used for the same ``use``; None if it is no good."""
-        plain = code.replace("-", "").replace(" ", "").lower()
-        if not _FORM.fullmatch(plain):
+        plain = _plain(code)
+        if plain is None:
             return None
         now = moment(self._clock())
         unused: bool | None = await (within or self._pool).fetchval(
@@ -59,6 +59,15 @@ class RecoveryCodes:
         )
         return unused
 
+    async def knows(self, account: str, code: str) -> bool:
+        """Tell whether a code is one of the latest that were made, used or not."""
+        plain = _plain(code)
+        return plain is not None and bool(
+            await self._pool.fetchval(
+                "select true from access.recovery_codes where code_hash = $1", self._hash(account, plain)
+            )
+        )
+
     async def left(self, account: str, within: asyncpg.Connection | None = None) -> int:
         """Return how many are unused."""
         count: int = await (within or self._pool).fetchval(
@@ -72,3 +81,9 @@ class RecoveryCodes:
 
     def _hash(self, account: str, code: str) -> bytes:
         return self._keyring.hash("recovery", f"{account} {code}")
+
+
+def _plain(code: str) -> str | None:
+    """Return a code as it is kept; None for what is none."""
+    plain = code.replace("-", "").replace(" ", "").lower()
+    return plain if _FORM.fullmatch(plain) else None

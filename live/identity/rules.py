@@ -5,11 +5,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Limit:
-    """Let ``free`` attempts fail, then lock for ``first_s``, twice that after the next, at most ``most_s``."""
+    """Let ``free`` attempts fail, then lock for ``first_s``, twice that after the next, at most ``most_s``.
+
+    ``right_clears``: a right attempt ends the count. It must not where whoever guesses can make a right one, nor where
+    the count is kept of what may not exist, as an end of it would tell that it does.
+    """
 
     free: int
     first_s: int
     most_s: int
+    right_clears: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,12 @@ class AccessRules:
     limits: dict[str, Limit] = field(
         default_factory=lambda: {
             "password": Limit(5, 60, 3_600),
-            "device": Limit(5, 60, 3_600),  # a trusted one's passwords, which no stranger's guesses lock out
-            "session": Limit(5, 60, 3_600),  # shown again in one, which no stranger's guesses lock out
-            "account": Limit(20, 60, 3_600),  # the same in all sessions of an account
-            "second-factor": Limit(5, 60, 3_600),
+            "device": Limit(
+                5, 60, 3_600, True
+            ),  # a trusted one's passwords, which no stranger's guesses lock out
+            "session": Limit(5, 60, 3_600, True),  # shown again in one, which no stranger's guesses lock out
+            "account": Limit(20, 60, 3_600, True),  # the same in all sessions of an account
+            "second-factor": Limit(5, 60, 3_600, True),
             "network": Limit(20, 60, 3_600),
             "letters": Limit(5, 600, 3_600),
         }

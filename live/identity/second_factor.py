@@ -6,12 +6,16 @@ import asyncpg
 
 from live.identity.accounts import Account
 from live.identity.devices import Devices
-from live.identity.errors import NotAuthenticated, NotPermitted, wrong_code
+from live.identity.errors import NotAuthenticated, NotPermitted, used_code, wrong_code
 from live.identity.events import Origin, SecurityEvents
 from live.identity.guesses import Guesses
 from live.identity.notices import Notices
 from live.identity.recovery import RecoveryCodes
 from live.identity.totp import Enrolment, Totp
+
+
+class _Used(Exception):
+    """Say that a code was used up before: no guess, and no proof."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,9 @@ class SecondFactor:
     async def check(self, account: str, code: str | None, origin: Origin, use: str = "") -> None:
         """Use a code up; raises NotPermitted without one or an authenticator, NotAuthenticated for a wrong one.
 
-        ``use`` says what for, to the last detail: for the same it may be shown again. Raises TooManyGuesses after
-        too many wrong ones.
+        ``use`` says what for, to the last detail: for the same it may be shown again. For anything else it raises
+        NotAuthenticated too, and that counts as no guess: whoever shows it knew it, and it opens nothing more. Raises
+        TooManyGuesses after too many wrong ones.
         """
         if not await self.totp.is_enrolled(account):
             raise NotPermitted("second-factor-needed", "this needs an authenticator; enrol one first")
@@ -38,23 +43,33 @@ class SecondFactor:
             raise NotPermitted("second-factor-needed", "this needs a code of your authenticator")
         try:
             async with self.guesses.attempt(("second-factor", account)):
-                if not await self.totp.take(account, code, use):
-                    await self._take_recovery_code(account, code, origin, use)
+                await self._take(account, code, origin, use)
+        except _Used:
+            await self.events.add(account, "WRONG_CODE", origin, "used before")
+            raise used_code() from None
         except NotAuthenticated:  # which is counted by now, whatever becomes of this
             await self.events.add(account, "WRONG_CODE", origin)
             raise
 
-    async def _take_recovery_code(self, account: str, code: str, origin: Origin, use: str) -> None:
+    async def _take(self, account: str, code: str, origin: Origin, use: str) -> None:
+        if await self.totp.take(account, code, use) or await self._take_recovery_code(
+            account, code, origin, use
+        ):
+            return
+        if await self.totp.knows(account, code) or await self.recovery.knows(account, code):
+            raise _Used
+        raise wrong_code()
+
+    async def _take_recovery_code(self, account: str, code: str, origin: Origin, use: str) -> bool:
         async with self.pool.acquire() as connection, connection.transaction():
             unused = await self.recovery.take(account, code, use, connection)
-            if unused is None:
-                raise wrong_code()
             if not unused:
-                return
+                return unused is not None
             await self.events.add(account, "RECOVERY_CODE_USED", origin, within=connection)
             left = await self.recovery.left(account, connection)
             owner = await self.notices.owner(account, connection)
         self.notices.write(owner, f"A recovery code was used; {left} are left.")
+        return True
 
     async def check_if_enrolled(self, account: Account, code: str | None, origin: Origin) -> None:
         """Do the same where the account has an authenticator, else nothing."""

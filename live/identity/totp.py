@@ -86,12 +86,7 @@ class Totp:
 
         The last one taken is right again for the same ``use``.
         """
-        sealed = await self._pool.fetchval(
-            "select totp_secret from access.accounts where id = $1 and totp_confirmed_at is not null", account
-        )
-        if sealed is None:
-            return False
-        step = self._step_of(self._secret(account, sealed), code)
+        sealed, step = await self._sealed_and_step(account, code)
         if step is None:
             return False
         taken = await self._pool.fetchval(
@@ -105,6 +100,10 @@ class Totp:
         )
         return taken is not None
 
+    async def knows(self, account: str, code: str) -> bool:
+        """Tell whether a code is of about now, whether it was taken or not."""
+        return (await self._sealed_and_step(account, code))[1] is not None
+
     async def disable(self, account: str, within: asyncpg.Connection) -> None:
         """Forget an account's authenticator."""
         await within.execute(
@@ -112,6 +111,13 @@ class Totp:
             totp_last_use = null where id = $1""",
             account,
         )
+
+    async def _sealed_and_step(self, account: str, code: str) -> tuple[bytes | None, int | None]:
+        """Return an account's sealed secret, and the step that a code of it is of."""
+        sealed = await self._pool.fetchval(
+            "select totp_secret from access.accounts where id = $1 and totp_confirmed_at is not null", account
+        )
+        return sealed, None if sealed is None else self._step_of(self._secret(account, sealed), code)
 
     def _step_of(self, secret: str, code: str) -> int | None:
         """Return the step a code is of; all are compared, however many are wrong."""

@@ -183,10 +183,10 @@ def test_second_factor_is_asked_for_and_each_code_counts_once(site):
             401,
             "wrong-challenge",
         )
-        assert refusal(await ann.log_in(code=code)) == (401, "wrong-code")
+        assert refusal(await ann.log_in(code=code)) == (401, "used-code")
         assert refusal(await ann.log_in(code=ann.code(5))) == (401, "wrong-code")
         assert (await ann.log_in(code=ann.codes[0])).status_code == 200
-        assert refusal(await ann.log_in(code=ann.codes[0])) == (401, "wrong-code")
+        assert refusal(await ann.log_in(code=ann.codes[0])) == (401, "used-code")
         assert (await ann.log_in(device_token=device)).json()["kind"] == "session"
         (found,) = (await ann.get("/v1/account/devices")).json()
         assert (await ann.delete(f"/v1/account/devices/{found['id']}")).status_code == 204
@@ -223,7 +223,8 @@ def test_strangers_guesses_keep_nobody_from_showing_the_password_in_a_session(si
         # And who guesses in a session is locked out of that, not of the account.
         for _ in range(5):
             answer = await ann.post("/v1/account/totp", {"password": "wrong"})
-            assert refusal(answer) == (401, "wrong-credentials")
+            assert refusal(answer) == (401, "wrong-password")
+            assert answer.json()["errors"][0]["field"] == "body.password"
         answer = await ann.post("/v1/account/totp", {"password": PASSWORD})
         assert refusal(answer) == (429, "too-many-attempts")
         site.clock.advance(59)
@@ -233,7 +234,7 @@ def test_strangers_guesses_keep_nobody_from_showing_the_password_in_a_session(si
         assert (await there.log_in()).status_code == 200
         for _ in range(2):
             answer = await there.post("/v1/account/totp", {"password": "wrong"})
-            assert refusal(answer) == (401, "wrong-credentials")
+            assert refusal(answer) == (401, "wrong-password")
 
     site.run(scenario())
 
@@ -411,6 +412,28 @@ def test_another_password_takes_a_code_and_ends_the_keys(site):
     site.run(scenario())
 
 
+def test_password_is_not_changed_to_itself_and_which_was_wrong_is_named(site):
+    async def scenario():
+        ann = await sign_up(site.api)
+        for old, new, status, field, why in (
+            (PASSWORD, PASSWORD, 422, "new_password", "was the old one"),
+            ("a\u0301 la carte", "\u00e1 la carte", 422, "new_password", "was the old one"),
+            (OTHER, "yet another one", 401, "old_password", "is not the account's password"),
+            (PASSWORD, "abcdabcdabcd", 422, "new_password", "5 different characters"),
+            (PASSWORD, ann.email.upper(), 422, "new_password", "neither the e-mail address nor"),
+            (PASSWORD, ann.email.partition("@")[0], 422, "new_password", "what stands before its @"),
+            (PASSWORD, "9 letters", 422, "new_password", "10 to 256 characters"),
+        ):
+            body = {"old_password": old, "new_password": new}
+            answer = await ann.post("/v1/account/password", body)
+            (error,) = answer.json()["errors"]
+            assert (answer.status_code, error["field"]) == (status, f"body.{field}"), answer.text
+            assert why in error["detail"]
+        assert (await ann.log_in()).status_code == 200
+
+    site.run(scenario())
+
+
 def test_log_in_half_done_ends_with_the_password(site):
     async def scenario():
         ann = await sign_up(site.api, totp=True)
@@ -455,8 +478,9 @@ def test_wallet_is_linked_with_the_password_and_its_owner_told(site):
     async def scenario():
         ann, wallet = await sign_up(site.api), Wallet.create()
         body = await signed_by(wallet, site)
-        for wrong in ({}, {"password": OTHER}):
-            assert refusal(await ann.post("/v1/account/wallet", body | wrong)) == (401, "wrong-credentials")
+        assert refusal(await ann.post("/v1/account/wallet", body)) == (422, "invalid")
+        wrong = body | {"password": OTHER}
+        assert refusal(await ann.post("/v1/account/wallet", wrong)) == (401, "wrong-password")
         assert (await ann.post("/v1/account/wallet", body | {"password": PASSWORD})).status_code == 204
         assert (await log_in_by(wallet, site)).status_code == 200
         assert f"{wallet.address.lower()} was linked" in (await letters(site.api, ann.email))[-1][1]
@@ -568,7 +592,9 @@ def test_nobody_sees_or_ends_what_is_another_s(site):
 def test_sensitive_changes_take_the_password_and_a_code(site):
     async def scenario():
         ann = await sign_up(site.api)
-        assert refusal(await ann.post("/v1/account/totp")) == (401, "wrong-credentials")
+        without = await ann.post("/v1/account/totp")
+        assert refusal(without) == (422, "invalid")
+        assert without.json()["errors"][0]["field"] == "body.password"
         await ann.enrol()
         for path, body in (
             ("/v1/keys", {"name": "bot", "scopes": ["READ"]}),
@@ -577,9 +603,9 @@ def test_sensitive_changes_take_the_password_and_a_code(site):
             assert refusal(await ann.post(path, body)) == (403, "second-factor-needed")
             assert refusal(await ann.post(path, body | {"code": "000000"})) == (401, "wrong-code")
         body = {"email": stranger(), "password": OTHER, "code": ann.codes[0]}
-        assert refusal(await ann.post("/v1/account/email", body)) == (401, "wrong-credentials")
+        assert refusal(await ann.post("/v1/account/email", body)) == (401, "wrong-password")
         body = {"code": ann.codes[0], "password": OTHER}
-        assert refusal(await ann.post("/v1/account/totp/disable", body)) == (401, "wrong-credentials")
+        assert refusal(await ann.post("/v1/account/totp/disable", body)) == (401, "wrong-password")
         body["password"] = PASSWORD
         assert (await ann.post("/v1/account/totp/disable", body)).status_code == 204
         assert (await ann.log_in()).json()["kind"] == "session"

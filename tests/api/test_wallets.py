@@ -145,7 +145,7 @@ def test_a_withdrawal_sent_many_times_at_once_is_one_with_one_answer_and_one_let
         # The code is good for that alone.
         for key, change in (("k2", {}), ("k1", {"amount": "100.6"}), ("k3", {"amount": "100.6"})):
             other = await withdraw(ann, to, key, code=code, **change)
-            assert other.json()["code"] == ("key-reused" if key == "k1" else "wrong-code"), other.text
+            assert other.json()["code"] == ("key-reused" if key == "k1" else "used-code"), other.text
 
     with_ann(database, body, give=False)
 
@@ -155,9 +155,10 @@ def test_a_withdrawal_needs_a_code_that_was_not_used(database: str) -> None:
         to = await usable(api, ann)
         used = ann.codes.pop()
         assert (await book(api, ann, HOT.lower().replace("f", "e"), used)).status_code == 201
-        for code in (used, "000000"):
+        for code, why in ((used, "used-code"), ("000000", "wrong-code")):
             answer = await withdraw(ann, to, code=code)
-            assert (answer.status_code, answer.json()["code"]) == (401, "wrong-code"), answer.text
+            assert (answer.status_code, answer.json()["code"]) == (401, why), answer.text
+            assert answer.json()["errors"][0]["field"] == "body.code"
         without = await ann.post(
             "/v1/withdrawals", {"amount": "100", "address_id": to}, headers={"Idempotency-Key": "k"}
         )

@@ -49,7 +49,7 @@ def test_lock_grows_with_every_failure_up_to_an_hour(site):
     site.run(scenario())
 
 
-@pytest.mark.parametrize(("kind", "free"), [("password", 5), ("second-factor", 5), ("network", 20)])
+@pytest.mark.parametrize(("kind", "free"), [("password", 5), ("network", 20)])
 def test_right_guess_takes_back_itself_and_no_failure_of_others(site, kind, free):
     async def scenario():
         guesses, subject = guesses_of(site), (kind, new_id("u"))
@@ -66,6 +66,35 @@ def test_right_guess_takes_back_itself_and_no_failure_of_others(site, kind, free
         for _ in range(4):  # the refusal has not counted
             await fail(guesses, other)
         await succeed(guesses, other)
+
+    site.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("kind", "free"), [("second-factor", 5), ("session", 5), ("device", 5), ("account", 20)]
+)
+def test_right_guess_at_what_its_owner_alone_can_prove_ends_the_count(site, kind, free):
+    async def scenario():
+        guesses, subject, network = guesses_of(site), (kind, new_id("u")), ("network", new_id("n"))
+        for _ in range(3):  # as many as never, were they counted together
+            for _ in range(free - 1):
+                await fail(guesses, subject)
+                site.clock.advance(3_600)
+            await succeed(guesses, subject, network)
+        for _ in range(free):
+            await fail(guesses, subject)
+        with pytest.raises(TooManyGuesses):  # once it is locked no right one is looked at
+            await succeed(guesses, subject)
+        site.clock.advance(60)
+        await succeed(guesses, subject)
+        for _ in range(free - 1):
+            await fail(guesses, subject)
+        with pytest.raises(ConnectionError):  # what was broken off was not right
+            async with guesses.attempt(subject):
+                raise ConnectionError
+        await fail(guesses, subject)
+        with pytest.raises(TooManyGuesses):
+            await succeed(guesses, subject)
 
     site.run(scenario())
 
@@ -96,7 +125,7 @@ def test_of_many_wrong_guesses_at_once_as_many_are_looked_at_as_one_after_the_ot
 @pytest.mark.parametrize("failed", range(7))
 def test_right_guesses_at_once_are_never_refused(site, failed):
     async def scenario():
-        guesses, subject = guesses_of(site), ("second-factor", new_id("u"))
+        guesses, subject = guesses_of(site), ("password", new_id("u"))
         for _ in range(failed):
             await fail(guesses, subject)
             site.clock.advance(3_600)

@@ -171,7 +171,7 @@ def test_change_of_password_ends_the_other_sessions(site):
         there = (await identity.log_in.with_password(account.email, PASSWORD, origin)).tokens
         change = identity.credentials.change_password
         with pytest.raises(NotAuthenticated):
-            await change(account, OTHER, OTHER, None, origin, here.session)
+            await change(account, OTHER, "yet another one", None, origin, here.session)
         await change(account, PASSWORD, OTHER, None, origin, here.session)
         await identity.sessions.principal(here.access_token)
         with pytest.raises(NotAuthenticated):

@@ -27,9 +27,10 @@ async def enrolled(site):
     return account.id, made.secret, codes
 
 
-async def refused(site, account: str, code: str) -> None:
-    with pytest.raises(NotAuthenticated, match="wrong, too old, or was used before"):
+async def refused(site, account: str, code: str, why: str = "wrong-code") -> None:
+    with pytest.raises(NotAuthenticated) as caught:
         await site.identity.second_factor.check(account, code, site.origin())
+    assert caught.value.code == why
 
 
 def test_authenticator_counts_only_after_it_is_confirmed(site):
@@ -52,7 +53,7 @@ def test_authenticator_counts_only_after_it_is_confirmed(site):
             await second.enrol(account)
         with pytest.raises(Conflict, match="already"):
             await second.confirm(account.id, code_of(site, made.secret), origin)
-        await refused(site, account.id, code_of(site, made.secret))  # the code that confirmed it is used up
+        await refused(site, account.id, code_of(site, made.secret), "used-code")  # it confirmed it
 
     site.run(scenario())
 
@@ -74,10 +75,10 @@ def test_code_counts_once_and_ends_those_before_it(site):
         account, secret, _ = await enrolled(site)
         second = site.identity.second_factor
         await second.check(account, code_of(site, secret), site.origin())
-        await refused(site, account, code_of(site, secret))
-        await refused(site, account, code_of(site, secret, -1))
+        await refused(site, account, code_of(site, secret), "used-code")
+        await refused(site, account, code_of(site, secret, -1), "used-code")
         await second.check(account, code_of(site, secret, 1), site.origin())
-        await refused(site, account, code_of(site, secret, 1))
+        await refused(site, account, code_of(site, secret, 1), "used-code")
 
     site.run(scenario())
 
@@ -135,7 +136,7 @@ def test_recovery_code_works_once_for_its_account(site):
         bob, _, _ = await enrolled(site)
         await refused(site, bob, codes[0])
         await second.check(ann, codes[0].upper(), site.origin())
-        await refused(site, ann, codes[0])
+        await refused(site, ann, codes[0], "used-code")
         ends = await asyncio.gather(*(second.recovery.take(ann, codes[1]) for _ in range(6)))
         assert (ends.count(True), ends.count(None)) == (1, 5)
         assert await second.recovery.left(ann) == 8
@@ -156,6 +157,39 @@ def test_guessing_locks_the_second_factor_and_a_right_code_does_not_open_it(site
                 await site.identity.second_factor.check(account, code, site.origin())
         site.clock.advance(60)
         await site.identity.second_factor.check(account, code_of(site, secret), site.origin())
+
+    site.run(scenario())
+
+
+def test_who_mistypes_now_and_then_is_not_locked_out(site):
+    async def scenario():
+        account, secret, codes = await enrolled(site)
+        second = site.identity.second_factor
+        for right in (None, None, codes[0], None):
+            for _ in range(4):
+                site.clock.advance(3_600)
+                await refused(site, account, "000000")
+            await second.check(account, right or code_of(site, secret), site.origin())
+
+    site.run(scenario())
+
+
+@pytest.mark.parametrize("recovery", [False, True])
+def test_code_that_was_used_is_told_so_and_is_neither_a_guess_nor_a_proof(site, recovery):
+    async def scenario():
+        account, secret, codes = await enrolled(site)
+        second = site.identity.second_factor
+        code = codes[0] if recovery else code_of(site, secret)
+        await second.check(account, code, site.origin(), "this")
+        for _ in range(4):
+            await refused(site, account, "000000")
+        for _ in range(10):
+            await refused(site, account, code, "used-code")
+        await refused(site, account, "000000")  # the fifth
+        with pytest.raises(TooManyGuesses):  # also for what would be told to be used
+            await second.check(account, code, site.origin())
+        events = [(event.kind, event.detail) for event in await site.identity.events.latest(account)]
+        assert events[:2] == [("WRONG_CODE", ""), ("WRONG_CODE", "used before")]
 
     site.run(scenario())
 
