@@ -19,8 +19,8 @@ DESCRIPTION = """
 Trade perpetual futures, follow your account and move your money.
 
 **Requests.** JSON in, JSON out. Decimals are strings with every digit, times are ISO 8601 in UTC. Every request has
-an `X-Request-ID`: yours (8 to 64 letters, digits, `.`, `_`, `-`), or one we make; it is in the answer and in every
-problem.
+an `X-Request-ID`: yours (8 to 64 letters, digits, `.`, `_`, `-`, unless it looks like a token), or one we make; it is
+in the answer, in every problem and in our logs.
 
 **Doing things once.** What changes something takes an `Idempotency-Key` of your own. Sent again with the same key it
 is not done again: you get the first answer, for 24 hours. After a timeout, a lost connection, a 503 or a 504 send it

@@ -254,6 +254,29 @@ def test_every_request_is_one_line_and_no_line_has_a_secret(database: str, log: 
         assert secret not in log.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("0123abcd-trace", True),
+        ("secret-token.18", True),
+        ("eyJhbGciOi.eyJzdWIi.c2ln", False),  # what the log would hide
+        ("trace-eyJhbGciOi.eyJzdWIi.c2ln", False),
+        ("short", False),
+    ],
+)
+def test_the_log_has_the_id_that_was_answered(given: str, kept: bool, database: str, log: io.BytesIO) -> None:
+    async def body() -> str:
+        async with served_api(database) as api:
+            answer = await api.client.get("/v1/orders", headers={"X-Request-ID": given})
+            assert answer.json()["instance"] == answer.headers["x-request-id"]
+            return str(answer.headers["x-request-id"])
+
+    answered = asyncio.run(body())
+    assert (answered == given) == kept
+    assert [line["request_id"] for line in lines(log)] == [answered]
+    assert kept or b"c2ln" not in log.getvalue()
+
+
 def test_the_line_of_a_request_says_whose_it_was(database: str, log: io.BytesIO) -> None:
     async def body() -> None:
         async with served_api(database) as api:
