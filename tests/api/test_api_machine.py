@@ -37,7 +37,7 @@ from tests.api.traders import ORIGIN, Trader
 from tests.live.test_books_machine import OPTIONS, Shadow
 from tests.postgres import Postgres
 from tests.risk.book_builder import MARKS, SPECS, D
-from tests.risk.oracle import cents
+from tests.risk.oracle_holdings import cents
 from tests.risk.test_book_machine import COINS
 
 NO_LIMITS = {f"rate_limit_{kind}": "1000000/second" for kind in ("address", "user", "key", "login")}

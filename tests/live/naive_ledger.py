@@ -42,7 +42,8 @@ from risk.events import (
 from risk.inputs import MarketUpdated, OrderSubmitted, ServiceLevelSet, VenueOrderEnded
 from risk.market import SymbolSpec
 from risk.settings import RiskConfig
-from tests.risk.oracle import ZERO, NaiveBooks, cents
+from tests.risk.oracle import NaiveBooks
+from tests.risk.oracle_holdings import ZERO, cents
 
 _SPLIT = "/hl"
 _ENDED = ("SENT", "REFUSED")
@@ -80,11 +81,11 @@ class NaiveLedger:
         self.moved: list[tuple[str, str, Decimal, str]] = []  # user, kind, amount, ref
         self.holds: defaultdict[str, Decimal] = defaultdict(Decimal)
 
-    def take(self, given: LedgerInput, events: tuple[Event, ...]) -> None:
-        """Take an input that was accepted."""
+    def take(self, given: LedgerInput, events: tuple[Event, ...], marks: dict[str, Decimal]) -> None:
+        """Take an input that was accepted; ``marks`` are the valid ones since then."""
         inner = book_input(given)
         # The core hears of the market before an input that is none of its business.
-        self.books.take(MarketUpdated(given.ts, ()) if inner is None else inner, events)
+        self.books.take(MarketUpdated(given.ts, ()) if inner is None else inner, events, marks)
         match given:
             case UserRegistered():
                 self.users[given.user] = given.email, given.wallet_address, "NONE"

@@ -68,7 +68,7 @@ from tests.live.books import DEPTH, RecordingPort
 from tests.live.naive_ledger import NaiveLedger
 from tests.postgres import Postgres, postgres
 from tests.risk.book_builder import MARKS, SPECS, START_NS, D, settings_with
-from tests.risk.oracle import cents
+from tests.risk.oracle_holdings import cents
 from tests.risk.test_book_machine import COINS, RISK, SIDES, SYMBOLS
 
 __all__ = ["postgres"]
@@ -162,7 +162,8 @@ class Shadow:
                 given, events = take(self.machine, row)
                 key = row["idempotency_key"]
                 if events is not None:
-                    self.naive.take(given, events)
+                    symbols = self.machine.book._core.symbols
+                    self.naive.take(given, events, {name: state.mark for name, state in symbols.items()})
                     if (
                         key is not None
                         and not isinstance(given, CommandInvalid)

@@ -5,7 +5,6 @@ amount is derived anew from rulebook §2–§7 in plain Decimal, without indexes
 """
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from decimal import Decimal
 
 from risk.events import (
@@ -24,49 +23,23 @@ from risk.events import (
 )
 from risk.inputs import (
     BalanceAdjusted,
+    ChannelReported,
     DepositCredited,
     FundingBooked,
     HlAccount,
     Input,
     MarginMode,
+    MarketUpdated,
+    OrderSubmitted,
     VenueFilled,
+    VenueOrderEnded,
     WithdrawalEnded,
     WithdrawalSubmitted,
 )
 from risk.market import SymbolSpec
 from risk.settings import RiskConfig
-
-ZERO = Decimal(0)
-
-
-def cents(amount: Decimal) -> Decimal:
-    """Round to USDC's six places."""
-    return amount.quantize(Decimal("0.000001"))
-
-
-@dataclass
-class Holding:
-    """One position as the oracle knows it."""
-
-    user: str
-    symbol: str
-    side: int
-    source: Source
-    isolated: bool
-    leverage: int
-    size: Decimal = ZERO
-    cost: Decimal = ZERO
-    margin: Decimal = ZERO
-    unpaid: Decimal = ZERO  # funding per coin since the last settlement
-
-
-@dataclass
-class Account:
-    """One user: ``wallet`` is cash and order holds together."""
-
-    wallet: Decimal = ZERO
-    losses: list[tuple[Source, Decimal]] = field(default_factory=list)
-    liquidating: bool = False
+from tests.risk.oracle_holdings import ZERO, Account, Holding, Margins, Venue, cents
+from tests.risk.oracle_liquidation import LIQUIDATION, NaiveLiquidations
 
 
 class NaiveBooks:
@@ -74,9 +47,10 @@ class NaiveBooks:
 
     def __init__(self, risk: RiskConfig, specs: dict[str, SymbolSpec]) -> None:
         self.risk = risk
-        self.specs = specs
+        self.margins = Margins(specs)
         self.users: defaultdict[str, Account] = defaultdict(Account)
         self.holdings: dict[int, Holding] = {}
+        self.liquidations = NaiveLiquidations(risk, self.margins, self.users, self.holdings)
         self.house: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.pending: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.venue_fee = (ZERO, ZERO)  # size and fee of the fill in hand not yet given to a position
@@ -100,13 +74,17 @@ class NaiveBooks:
 
     # -- following
 
-    def take(self, given: Input, events: tuple[Event, ...]) -> None:
-        """Apply an input and what the book said followed from it."""
+    def take(self, given: Input, events: tuple[Event, ...], marks: dict[str, Decimal]) -> None:
+        """Apply an input and what the book said followed from it; ``marks`` are the valid ones since the input."""
+        self.liquidations.marks = marks
         refused = {e.order_id for e in events if isinstance(e, OrderRefused)}
         self._take_input(given, refused)
+        if isinstance(given, MarketUpdated):
+            self.liquidations.look()
         opened = {e.position_id: e for e in events if isinstance(e, PositionOpened)}
         for event in events:
             self._take_event(given, event, opened)
+        self.liquidations.settle(given.ts)
 
     def _take_input(self, given: Input, refused: set[str]) -> None:
         if isinstance(given, DepositCredited):
@@ -128,8 +106,14 @@ class NaiveBooks:
         elif isinstance(given, BalanceAdjusted) and given.adjustment_id not in refused:
             self.users[given.user].wallet += given.amount
             self.house["platform_capital"] -= given.amount
+        elif isinstance(given, OrderSubmitted):
+            self.liquidations.commands[given.order_id] = given
+        elif isinstance(given, ChannelReported):
+            self.liquidations.connected = given.connected
         elif isinstance(given, VenueFilled):
             self._take_venue_fill(given)
+        elif isinstance(given, VenueOrderEnded):
+            self.liquidations.order_ended(self.sent[given.cloid])
         elif isinstance(given, FundingBooked):
             self.venues[given.account].cash += given.amount
             if given.account is HlAccount.HEDGE:
@@ -160,6 +144,7 @@ class NaiveBooks:
             elif holding is not None and holding.source is Source.INTERNAL:
                 self._close_inside(event, holding)
             elif holding is not None and isinstance(given, VenueFilled):
+                self.liquidations.filled(given.cloid, event)
                 self._close_outside(given, event, holding)
         elif isinstance(event, FundingAccrued):
             for holding in self.holdings.values():
@@ -172,10 +157,10 @@ class NaiveBooks:
             self.holdings[event.position_id].margin += event.amount
         elif isinstance(event, VenueOrderRequested):
             self.sent[event.cloid] = event
-            if event.order_id.startswith("liquidation:"):
-                position_id = int(event.order_id.partition(":")[2])
-                self._begin_liquidation(position_id)
-                if event.size < self.holdings[position_id].size:
+            self.liquidations.sent(event)
+            if event.order_id.startswith(LIQUIDATION):
+                holding = self.holdings[int(event.order_id.removeprefix(LIQUIDATION))]
+                if event.size < holding.size:
                     self.first_parts.add(event.cloid)
         elif isinstance(event, GuardChanged) and event.guard == "PRICE_RANGE":
             (self.volatile.add if event.state == "OPEN" else self.volatile.discard)(event.symbol)
@@ -215,7 +200,7 @@ class NaiveBooks:
         holding.cost += notional
         if isolated:
             margin = cents(notional / opened.leverage)
-            if fill.source is Source.HYPERLIQUID and not self._crosses(fill.user):
+            if fill.source is Source.HYPERLIQUID and not self.liquidations.crosses(fill.user):
                 margin = min(margin, max(ZERO, account.wallet))
             account.wallet -= margin
             holding.margin += margin
@@ -245,7 +230,7 @@ class NaiveBooks:
         fee = cents(fill.price * fill.size * self._rate(fill))
         liquidated = fill.action is FillAction.LIQUIDATION
         if liquidated:
-            self._begin_liquidation(fill.position_id)
+            self.liquidations.begun(fill.position_id)
             fee = ZERO
         if not holding.isolated:
             account.wallet += pnl
@@ -316,21 +301,11 @@ class NaiveBooks:
                 self.users[holding.user].losses.append((holding.source, -pnl))
             self._forgive(holding.user, holding.source)
 
-    # -- liquidation, deficits, funding
-
-    def _begin_liquidation(self, position_id: int) -> None:
-        holding = self.holdings[position_id]
-        account = self.users[holding.user]
-        if not holding.isolated and not account.liquidating:
-            account.liquidating = True
-            account.losses.clear()
-
-    def _crosses(self, user: str) -> list[Holding]:
-        return [h for h in self.holdings.values() if h.user == user and not h.isolated]
+    # -- deficits, funding
 
     def _forgive(self, user: str, source: Source) -> None:
         account = self.users[user]
-        if self._crosses(user):
+        if self.liquidations.crosses(user):
             return
         losses, account.losses, account.liquidating = account.losses, [], False
         deficit = -account.wallet
@@ -381,51 +356,11 @@ class NaiveBooks:
         found |= {f"isolated_margin:{i}": h.margin for i, h in self.holdings.items() if h.isolated}
         return {name: amount for name, amount in found.items() if amount}
 
-    def under_water(self, marks: dict[str, Decimal]) -> tuple[set[int], set[str]]:
-        """Scan all: the isolated positions and the users' cross accounts with equity ≤ maintenance (§4)."""
+    def under_water(self) -> tuple[set[int], set[str]]:
+        """Scan all at the last marks: isolated positions and users' cross accounts with equity ≤ maintenance (§4)."""
         positions = {
             i
             for i, h in self.holdings.items()
-            if h.isolated and self._equity(h, marks) <= self._maintenance(h, marks)
+            if h.isolated and self.margins.isolated_under_water(h, self.liquidations.marks)
         }
-        users = set()
-        for name, account in self.users.items():
-            crosses = self._crosses(name)
-            value = account.wallet
-            for h in crosses:
-                value += h.side * (marks[h.symbol] * h.size - h.cost) - h.side * h.size * h.unpaid
-            if crosses and value <= sum(self._maintenance(h, marks) for h in crosses):
-                users.add(name)
-        return positions, users
-
-    def _equity(self, h: Holding, marks: dict[str, Decimal]) -> Decimal:
-        margin = max(ZERO, h.margin - h.side * h.size * h.unpaid)
-        return margin + h.side * (marks[h.symbol] * h.size - h.cost)
-
-    def _maintenance(self, h: Holding, marks: dict[str, Decimal]) -> Decimal:
-        notional, deduction, previous, found = h.size * marks[h.symbol], ZERO, None, ZERO
-        tiers = self.specs[h.symbol].tiers
-        for lower, leverage in zip(tiers.lowers, tiers.leverages, strict=True):
-            rate = 1 / Decimal(2 * leverage)
-            deduction += lower * (rate - previous) if previous is not None else ZERO
-            previous = rate
-            if notional >= lower:
-                found = notional * rate - deduction
-        return found
-
-
-@dataclass
-class Venue:
-    """Hyperliquid's own view of one account: cash and netted positions."""
-
-    cash: Decimal = ZERO
-    sizes: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-
-    def trade(self, symbol: str, signed: Decimal, price: Decimal, fee: Decimal) -> None:
-        """Book a fill."""
-        self.sizes[symbol] += signed
-        self.cash -= signed * price + fee
-
-    def value(self, marks: dict[str, Decimal]) -> Decimal:
-        """Return ``accountValue``."""
-        return self.cash + sum((size * marks[symbol] for symbol, size in self.sizes.items()), ZERO)
+        return positions, {name for name in self.users if self.liquidations.under_water(name)}

@@ -121,6 +121,23 @@ def test_a_mixed_cross_deficit_is_shared_in_proportion_to_the_losses():
     assert abs(reserve - (internal / 5 - hl_share)) <= D("2e-6")
 
 
+def test_what_a_user_closes_before_a_liquidation_can_be_sent_has_its_share_in_the_deficit():
+    desk = wide_desk(ann=20_000)
+    hl = to_hl(desk, "ann", "BTC", 1, 1, leverage=10, margin_mode=CROSS)  # builder 20
+    desk.order("ann", "ETH", 1, 5, leverage=10, margin_mode=CROSS)  # fee 10
+    desk.channel(False)
+    desk.mark("ETH", 3000)
+    assert not desk.mark("BTC", 85_000)  # value −30: the liquidation begins, and waits for Hyperliquid
+    before = desk.book.balances
+    desk.order("ann", "ETH", -1, None, position_id=hl + 1)  # loses 5 000; fee 7.5
+    desk.channel(True)
+    desk.fill(one(desk.timer(1), VenueOrderRequested), 80_000)  # loses 20 000
+    assert desk.cash("ann") == 0
+    # deficit 5 037.5, a fifth of it inside: 1 007.5 of the 5 000 go back
+    assert desk.balance("platform_profit") - before["platform_profit"] == D("0.8") * (5000 - D("1007.5"))
+    assert desk.book._core.ledger.turnover_bad_debt == 4030
+
+
 def test_order_holds_are_released_before_a_deficit_is_forgiven():
     desk = wide_desk(ann=1200)
     desk.order("ann", "BTC", 1, "0.1", leverage=20, margin_mode=CROSS)

@@ -28,7 +28,8 @@ from risk.numbers import round_price
 from risk.settings import HOUR_NS, HedgeTier, RoutingConfig
 from tests.risk.bad_inputs import bad_inputs
 from tests.risk.book_builder import SPECS, D, Desk, of, settings_with
-from tests.risk.oracle import NaiveBooks, cents
+from tests.risk.oracle import NaiveBooks
+from tests.risk.oracle_holdings import cents
 
 USERS = st.sampled_from(["ann", "bob", "cyd"])
 SYMBOLS = st.sampled_from(sorted(SPECS))
@@ -69,11 +70,14 @@ class BookMachine(RuleBasedStateMachine):
         known = len(self.desk.inputs)
         events = act(*args, **fields)
         (given,) = self.desk.inputs[known:]
-        self.naive.take(given, events)
+        self.naive.take(given, events, self.marks())
         for order in of(events, VenueOrderRequested):
             self.at_venue[order.cloid] = order
             self.filled[order.cloid] = D(0)
         return events
+
+    def marks(self):
+        return {name: state.mark for name, state in self.desk.book._core.symbols.items()}
 
     # -- users
 
@@ -366,8 +370,7 @@ class BookMachine(RuleBasedStateMachine):
     @invariant()
     def nobody_under_water_is_left_alone(self):
         core = self.desk.book._core
-        marks = {name: state.mark for name, state in core.symbols.items()}
-        isolated, accounts = self.naive.under_water(marks)
+        isolated, accounts = self.naive.under_water()
         positions = self.desk.book.positions
         assert all(positions[i].busy for i in isolated)
         for user in accounts:
@@ -417,8 +420,7 @@ class BookMachine(RuleBasedStateMachine):
 
     @invariant()
     def hyperliquid_would_say_the_same_of_our_accounts(self):
-        core = self.desk.book._core
-        marks = {name: state.mark for name, state in core.symbols.items()}
+        core, marks = self.desk.book._core, self.marks()
         for account, venue in self.naive.venues.items():
             for symbol in SPECS:
                 assert self.desk.book.venue_position(account, symbol) == venue.sizes[symbol]
@@ -443,3 +445,22 @@ class BookMachine(RuleBasedStateMachine):
 
 BookMachine.TestCase.settings = hypothesis_settings(max_examples=100, stateful_step_count=40)
 TestBookMachine = BookMachine.TestCase
+
+
+def test_a_liquidation_that_cannot_be_sent_has_begun_all_the_same():
+    state = BookMachine()
+    state.open("ann", "BTC", 1, 90, 10, cross=True)  # 90 000 at Hyperliquid
+    state.open("ann", "ETH", 1, 30, 10, cross=True)  # 30 000 inside
+    assert [p.source for p in state.positions()] == [Source.HYPERLIQUID, Source.INTERNAL]
+    state.channel(connected=False, slow=False)
+    for _ in range(6):
+        state.all_marks((-40, 0, -40))
+    assert not state.at_venue
+    state.submit("ann", "ETH", -1, None, position_id=2)  # lost inside, after the account was under water
+    state.channel(connected=True, slow=False)
+    state.time(seconds=1)
+    (cloid,) = state.at_venue
+    state.fill(cloid, 0, 8, ends=True)
+    assert state.desk.balance("platform_profit") < 4_000  # of 5 214 that it had taken
+    state.balances_are_the_naive_ones()
+    state.teardown()
