@@ -27,6 +27,9 @@ class AccessRules:
     challenge_s: int = 300
     email_token_s: int = 3_600
     nonce_s: int = 600
+    wallet_clock_s: int = (
+        60  # by how much the clock that a wallet's message was written by may differ from ours
+    )
     fresh_log_in_s: int = 300  # for how long a log-in by wallet stands for a password
     device_s: int = 30 * 86_400
     settled_s: int = 86_400  # after which an unusual place is usual, unless its session was ended for safety

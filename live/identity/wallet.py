@@ -10,7 +10,7 @@ import string
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -141,7 +141,9 @@ class Wallets:
         if len(message) > _LONGEST or not _SIGNATURE.fullmatch(signature):
             raise _wrong("the signature must be 65 bytes in hex, of a message as EIP-4361 has it")
         now = moment(self.clock())
-        address, nonce = await asyncio.to_thread(_verify, message, signature, self.public_url, now)
+        address, nonce = await asyncio.to_thread(
+            _verify, message, signature, self.public_url, now, self.rules
+        )
         taken = await self.pool.fetchval(
             """update access.wallet_nonces set used_at = $2
             where nonce = $1 and used_at is null and expires_at > $2 and created_at <= $2 returning true""",
@@ -153,7 +155,9 @@ class Wallets:
         return address
 
 
-def _verify(message: str, signature: str, public_url: str, now: datetime) -> tuple[str, str]:
+def _verify(
+    message: str, signature: str, public_url: str, now: datetime, rules: AccessRules
+) -> tuple[str, str]:
     """Return the address and nonce of a signed message; raises NotAuthenticated."""
     siwe = _siwe()
     wanted = urlsplit(public_url)
@@ -166,15 +170,35 @@ def _verify(message: str, signature: str, public_url: str, now: datetime) -> tup
         raise _wrong("the message is not as EIP-4361 has it") from None
     if (uri.scheme, uri.netloc) != (wanted.scheme, wanted.netloc):
         raise _wrong(f"its URI must begin with {wanted.scheme}://{wanted.netloc}")
+    at = _by_its_clock(parsed, now, rules)
     try:
-        parsed.verify(signature, domain=wanted.netloc, timestamp=now)
+        parsed.verify(signature, domain=wanted.netloc, timestamp=at)
     except siwe.DomainMismatch:
         raise _wrong(f"its domain must be {wanted.netloc}") from None
-    except (siwe.ExpiredMessage, siwe.NotYetValidMessage):
-        raise _wrong("it is not valid at this time") from None
+    except siwe.ExpiredMessage:
+        raise _wrong("its Expiration Time is over") from None
     except Exception:  # also what a point off the curve raises
         raise _wrong("the signature is not that of its address") from None
     return parsed.address.lower(), parsed.nonce
+
+
+def _by_its_clock(parsed: Any, now: datetime, rules: AccessRules) -> datetime:
+    """Return the moment at which a message is looked at: now, by the clock it was written by where that is ahead.
+
+    Raises NotAuthenticated for one from further ahead, or from before any nonce that is good now.
+    """
+    ahead = now + seconds(rules.wallet_clock_s)
+    issued = parsed.issued_at._datetime
+    if issued > ahead:
+        raise _wrong(f"its Issued At is more than {rules.wallet_clock_s} s ahead of our clock")
+    if issued < now - seconds(rules.nonce_s + rules.wallet_clock_s):
+        raise _wrong(f"its Issued At is more than {rules.nonce_s + rules.wallet_clock_s} s ago")
+    if parsed.not_before is None:
+        return now
+    begins: datetime = parsed.not_before._datetime
+    if begins > ahead:
+        raise _wrong(f"its Not Before is more than {rules.wallet_clock_s} s ahead of our clock")
+    return max(now, begins + timedelta.resolution)  # the library wants it to have passed
 
 
 def prepare() -> None:

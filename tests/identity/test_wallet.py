@@ -2,7 +2,7 @@
 
 import asyncio
 import warnings
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -124,7 +124,10 @@ def test_message_is_taken_once(site):
         ({"uri": "http://perps.example"}, "URI must begin with"),
         ({"version": "2"}, "not as EIP-4361 has it"),
         ({"issued": "yesterday"}, "not as EIP-4361 has it"),
-        ({"expires": "2020-01-01T00:00:00Z"}, "not valid at this time"),
+        ({"issued": "2026-09-21T13:33:20"}, "not as EIP-4361 has it"),  # of no zone, as RFC 3339 wants one
+        ({"issued": "0001-01-01T00:00:00+02:00"}, "Issued At is more than 660 s ago"),
+        ({"issued": "9999-12-31T23:59:59-02:00"}, "Issued At is more than 60 s ahead"),
+        ({"expires": "2020-01-01T00:00:00Z"}, "Expiration Time is over"),
         ({"address": "0x7e5f4552091a69125d5dfcb7b8c2659029395bdf"}, "not as EIP-4361 has it"),  # no checksum
         ({"address": "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"}, "not that of its address"),
     ],
@@ -137,6 +140,49 @@ def test_message_for_others_or_another_time_is_refused(site, change, why):
         assert why in await refused(site, message, sign(wallet, message))
         right = message_for(site, wallet, nonce)  # and the nonce was not used up
         await site.identity.wallets.log_in(right, sign(wallet, right), site.origin())
+
+    site.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("times", "why"),
+    [
+        # All in seconds from now; why is None where it is taken.
+        ({"issued": 0}, None),
+        ({"issued": 60}, None),
+        ({"issued": 61}, "Issued At is more than 60 s ahead"),
+        ({"issued": 86_400 * 365_000}, "Issued At is more than 60 s ahead"),
+        ({"issued": -660}, None),
+        ({"issued": -661}, "Issued At is more than 660 s ago"),
+        ({"issued": -86_400 * 365_000 // 500}, "Issued At is more than 660 s ago"),
+        ({"issued": 0, "expires": 1}, None),
+        ({"issued": 0, "expires": 0}, "Expiration Time is over"),
+        ({"issued": -100, "expires": -40}, "Expiration Time is over"),
+        ({"issued": 0, "begins": 0}, None),
+        ({"issued": 0, "begins": 60}, None),
+        ({"issued": 0, "begins": 61}, "Not Before is more than 60 s ahead"),
+        ({"issued": 0, "begins": -3_600}, None),
+        ({"issued": 30, "begins": 30, "expires": 90}, None),
+        ({"issued": 0, "begins": 30, "expires": 20}, "Expiration Time is over"),
+    ],
+)
+@pytest.mark.parametrize("hours", [0, 14, -12])
+def test_message_is_of_now_give_or_take_a_minute_in_whatever_zone(site, times, why, hours):
+    async def scenario():
+        wallet, _ = await known(site)
+        now, zone = datetime.fromtimestamp(site.clock() // 10**9, UTC), timezone(timedelta(hours=hours))
+        nonce, _ = await site.identity.wallets.nonce()
+        said = {name: _iso((now + timedelta(seconds=s)).astimezone(zone)) for name, s in times.items()}
+        message = (
+            f"perps.example wants you to sign in with your Ethereum account:\n{wallet.address}\n\n\nURI: {URL}\n"
+            f"Version: 1\nChain ID: 1\nNonce: {nonce}\nIssued At: {said['issued']}"
+        )
+        message += f"\nExpiration Time: {said['expires']}" if "expires" in said else ""
+        message += f"\nNot Before: {said['begins']}" if "begins" in said else ""
+        if why is None:
+            await site.identity.wallets.log_in(message, sign(wallet, message), site.origin())
+        else:
+            assert why in await refused(site, message, sign(wallet, message))
 
     site.run(scenario())
 
