@@ -168,6 +168,47 @@ def test_a_withdrawal_needs_a_code_that_was_not_used(database: str) -> None:
     with_ann(database, body)
 
 
+def test_a_key_made_without_an_authenticator_withdraws_nothing_without_code_and_letter(database: str) -> None:
+    async def run() -> None:
+        async with served_api(database) as api:
+            ann = await sign_up(api)
+            deposit = DepositArrived(0, "d1", ann.user, D(1_000), "arbitrum", "USDC", "0x1", 20)
+            assert (await api.ask("d1", deposit)).status == "DONE"
+            await api.ask("hot", HotWalletReported(0, "arbitrum", HOT, D(500_000)))
+            to = await usable(api, ann)
+            key = await ann.key("READ", "WITHDRAW", networks=["127.0.0.0/16"])
+
+            async def by_key(path: str, body: dict[str, Any], once: str) -> Any:
+                content = json.dumps(body).encode()
+                return await key.send("POST", path, content, **{"Idempotency-Key": once})
+
+            wish = {"amount": "100", "address_id": to}
+            without = await by_key("/v1/withdrawals", wish | {"code": "123456"}, "k1")
+            assert (without.status_code, without.json()["code"]) == (403, "second-factor-needed")
+            assert (await ann.get("/v1/withdrawals")).json()["items"] == []
+            await ann.enrol()
+            for once, code, status, why in (
+                ("k2", {}, 422, "invalid"),
+                ("k3", {"code": "000000"}, 401, "wrong-code"),
+                ("k4", {"code": ann.code()}, 401, "used-code"),
+            ):
+                refused = await by_key("/v1/withdrawals", wish | code, once)
+                assert (refused.status_code, refused.json()["code"]) == (status, why), refused.text
+            assert (await ann.get("/v1/wallet")).json()["cash"] == "1000.000000"
+            asked = await by_key("/v1/withdrawals", wish | {"code": ann.codes[0]}, "k5")
+            assert (asked.status_code, asked.json()["status"]) == (201, "UNCONFIRMED"), asked.text
+            path = f"/v1/withdrawals/{asked.json()['withdrawal_id']}/confirm"
+            unread = await by_key(path, {"token": 43 * "x"}, "k6")
+            assert (unread.status_code, unread.json()["code"]) == (401, "wrong-token")
+            done = await by_key(path, {"token": await token_for(api, ann.email)}, "k7")
+            assert (done.status_code, done.json()["status"]) == (200, "APPROVED"), done.text
+            body = {"chain": "arbitrum", "address": HOT, "label": "mine", "code": ann.codes[1]}
+            booked = await by_key("/v1/addresses", body, "k8")
+            assert (booked.status_code, booked.json()["code"]) == (403, "scope-missing")
+
+    asyncio.run(run())
+
+
 _CANNOT: tuple[tuple[dict[str, Any], int, str], ...] = (
     ({"amount": "9.99"}, 422, "invalid"),
     ({"amount": "0"}, 422, "invalid"),
