@@ -16,8 +16,8 @@ from fastapi import FastAPI
 
 from live.api import logs
 from live.api.app import create_app
+from live.api.bounded_http import Bounded
 from live.api.chores import chores
-from live.api.http_protocol import http_protocol
 from live.api.services import MoveMarket, move_pool, open_services
 from live.api.settings import ApiSettings
 from live.api.stream.wire import StreamProtocol
@@ -151,7 +151,7 @@ class _Server(uvicorn.Server):
 def _config(app: FastAPI, tls: ssl.SSLContext | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=http_protocol(),
+        http=Bounded,
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,

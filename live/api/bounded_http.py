@@ -5,6 +5,7 @@ closed. Time counts while we wait for its client alone: not while it waits for u
 """
 
 import asyncio
+import re
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -22,6 +23,9 @@ STOPPING_S = 5.0  # the same once the server stops, which waits for requests a l
 _LINE = len(b"GET  HTTP/1.1\r\n\r\n")
 _HEADER = len(b":\r\n")
 _CHUNK = len(b"1\r\n\r\n")
+
+# RFC 9112 3.2: a host, in brackets where it is an address of IPv6, and a port; empty for a target without one.
+_HOST = re.compile(rb"(\[[0-9A-Za-z:.]+\]|[\w.~%!$&'()*+,;=-]*)(:[0-9]*)?")
 
 _LARGE_HEAD = "the head of the request is too large"
 _LARGE_REST = "what came beside the body is too large: extensions of its chunks, or trailers"
@@ -129,8 +133,12 @@ class Bounded(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Count the head no more."""
         self._came -= _LINE + len(self.url)
+        hosts = []
         for name, value in self.headers:
             self._came -= len(name) + len(value) + _HEADER
+            if name == b"host":
+                hosts.append(value)
+        self._check_hosts(hosts)
         if self.parser.should_upgrade():
             self._check_upgrade()
         super().on_headers_complete()
@@ -170,6 +178,15 @@ class Bounded(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request."""
         self._refuse(Problem(400, "malformed", self._wrong or msg))
+
+    def _check_hosts(self, hosts: list[bytes]) -> None:
+        """Have a request refused that a proxy before us may take for another host's than we do."""
+        if len(hosts) == 1 and _HOST.fullmatch(hosts[0]):
+            return
+        if not hosts and self.parser.get_http_version() == "1.0":
+            return
+        self._wrong = "a request must have one header Host, with a host and, if need be, a port"
+        raise ValueError(self._wrong)
 
     def _check_upgrade(self) -> None:
         """Have a request refused whose body the parser would take for the new protocol."""

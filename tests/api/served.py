@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from live.api.app import create_app
-from live.api.http_protocol import http_protocol
+from live.api.bounded_http import Bounded
 from live.api.services import MoveMarket, Services, open_services
 from live.api.settings import ApiSettings
 from live.api.stream.wire import StreamProtocol
@@ -126,7 +126,7 @@ async def served_api(
 @asynccontextmanager
 async def over_http(api: Api, **config: Any) -> AsyncIterator[str]:
     """Serve an API on loopback as well; gives its base URL: for WebSockets, and whatever needs a real server."""
-    server_as_served = {"http": http_protocol(), "ws": StreamProtocol, "proxy_headers": False}
+    server_as_served = {"http": Bounded, "ws": StreamProtocol, "proxy_headers": False}
     server_as_served |= {"ws_per_message_deflate": False, "lifespan": "off", "log_config": None}
     config = server_as_served | {"loop": "none"} | config
     server = uvicorn.Server(uvicorn.Config(api.app, host="127.0.0.1", port=0, **config))

@@ -166,12 +166,42 @@ def told(answer: bytes) -> tuple[int, str]:
         ([GET[:-2] + WEBSOCKET + b"Content-Length: 1\r\n\r\nx"], (400, "malformed")),
         ([GET[:-2].replace(b"GET", b"POST") + WEBSOCKET + b"\r\n"], (400, "malformed")),
         ([GET[:-2] + WEBSOCKET + b"X-Long: " + b"x" * 20_000 + b"\r\n\r\n"], (400, "malformed")),
+        ([b"GET /echo HTTP/1.1\r\n\r\n"], (400, "malformed")),
+        ([b"GET http://x/echo HTTP/1.1\r\n\r\n"], (400, "malformed")),
+        ([GET[:-2] + b"host: x\r\n\r\n"], (400, "malformed")),
+        ([GET[:-2].replace(b"1.1", b"1.0") + b"Host: y\r\n\r\n"], (400, "malformed")),
+        ([GET.replace(b"Host: x", b"Host: x/y")], (400, "malformed")),
+        ([GET.replace(b"Host: x", b"Host: x y")], (400, "malformed")),
+        ([GET.replace(b"Host: x", b"Host: ann@x")], (400, "malformed")),
+        ([GET.replace(b"Host: x", b"Host: x:port")], (400, "malformed")),
+        ([GET.replace(b"Host: x", b"Host: [::1")], (400, "malformed")),
+        ([GET[:-2].replace(b"Host: x\r\n", b"") + WEBSOCKET + WEBSOCKET_KEY + b"\r\n"], (400, "malformed")),
     ],
 )
 def test_what_is_no_request_is_refused(parts: list[bytes], code: tuple[int, str]) -> None:
     async def body() -> None:
         async with site() as at:
             assert told(await exchange(at, *parts, pause_s=0.1)) == code
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *[
+            GET[:-2].replace(b"Host: x", b"Host: " + host)
+            for host in (b"", b"x:", b"api.x:8000", b"[::1]:80")
+        ],
+        b"GET /echo HTTP/1.0\r\n",
+        GET[:-2].replace(b"1.1", b"1.0"),
+    ],
+)
+def test_a_host_of_any_right_form_is_taken(head: bytes) -> None:
+    async def body() -> None:
+        async with site() as at:
+            answer = await exchange(at, head + b"Connection: close\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200")
 
     asyncio.run(body())
 
