@@ -14,6 +14,7 @@ from data.flow import FLOW_ORDERS, FLOW_TRANSFERS, Flow, validate
 from data.flow_import import ACCOUNTING
 from data.flow_scale import scale_flow
 from risk.errors import InvalidInput
+from tests.backtest.kept_digests import assert_kept
 
 SOURCE_FILLS = 35_691
 
@@ -154,6 +155,7 @@ def test_the_whole_of_the_real_flow_runs_and_each_order_has_one_outcome(real_his
     feed = open_feed(load_scenario("flow-2023"))
     assert sum(facts["extra"]["order_outcomes"].values()) == feed.flow.orders.num_rows
     assert facts["extra"]["real_liquidations"]["real"] == 62
+    assert_kept("flow-2023", facts["digest"])
 
 
 SMALL = ["data.hours=4", "flow.users=40", "data.step=30s"]

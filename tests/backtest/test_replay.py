@@ -18,6 +18,7 @@ from backtest.tape import CHUNK_ROWS, PAUSE, Tape
 from risk.errors import InvalidInput
 from risk.events import OrderRouted
 from risk.settings import HOUR_NS
+from tests.backtest.kept_digests import assert_kept
 
 SMALL = ("data.hours=2", "flow.users=50", 'data.symbols=["BTC", "ETH"]', "seed=5")
 SOON_HEDGED = "risk.hedge_tiers=[{ lower = 2000, ratio = 0.5 }, { lower = 20000, ratio = 0.8 }]"
@@ -61,6 +62,7 @@ def test_every_mood_of_the_market_gives_the_digest_of_the_engine(profile):
     scenario = small(profile, SOON_HEDGED, "routing.*.auto_switch_enabled=true")
     run = replayed(scenario, open_feed(scenario))
     assert {"INTERNAL", "HYPERLIQUID"} <= set(run.recorder.tables()["fills"]["source"].to_pylist())
+    assert_kept(f"synthetic-{profile}, two hours of 50 users", digest(run))
 
 
 @pytest.mark.parametrize("latency", ["0s", "200ms", "5s", "2m"])
@@ -203,3 +205,4 @@ def test_a_week_of_the_real_flow_gives_the_digest_of_the_engine():
     scenario = apply_overrides(load_scenario("flow-2023"), week)
     run = replayed(scenario, open_feed(scenario))
     assert run.recorder.tables()["fills"].num_rows > 1_000
+    assert_kept("flow-2023, a week", digest(run))
