@@ -1,4 +1,4 @@
-"""What the books do beside their work, on a connection of their own: reconcile, forget old keys, prepare months."""
+"""What the books do beside their work, on their own connection: reconcile, learn and forget keys, prepare months."""
 
 import asyncio
 import logging
@@ -16,6 +16,7 @@ from strategies.driver import next_multiple
 
 KEYS_KEPT_NS = DAY_NS
 _KEYS_AT_ONCE = 5_000
+_ONCE_NS = 1 << 62  # longer than any process runs
 _AHEAD_NS = 62 * DAY_NS  # more than a commit asks for, so that no commit ever makes a partition
 _PATIENCE_S = 0.05  # between two looks for a moment whose figures are known
 _log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Chores:
         now = clock.now_ns()
         self._chores = [
             _Chore(self._reconcile, HOUR_NS, next_multiple(HOUR_NS, now)),
+            _Chore(self._learn_keys, _ONCE_NS, now),
             _Chore(self._forget_keys, MINUTE_NS, next_multiple(MINUTE_NS, now)),
             _Chore(self._prepare_months, DAY_NS, next_multiple(MINUTE_NS, now)),
         ]
@@ -78,6 +80,9 @@ class Chores:
         for done in found:
             self._process.tell(done)
 
+    async def _learn_keys(self, connection: asyncpg.Connection) -> None:
+        await self._process.stored_keys.learn(connection)
+
     async def _forget_keys(self, connection: asyncpg.Connection) -> None:
         """Delete the answers older than a day, a piece at a time so that no commit waits long."""
         oldest_us = (self._clock.now_ns() - KEYS_KEPT_NS) // 1_000
@@ -86,6 +91,7 @@ class Chores:
             order by created_at limit $2)"""
         while await connection.execute(sql, oldest_us, _KEYS_AT_ONCE) == f"DELETE {_KEYS_AT_ONCE}":
             await asyncio.sleep(0)
+        self._process.stored_keys.deleted(oldest_us * 1_000, self._process.now())
 
     async def _prepare_months(self, connection: asyncpg.Connection) -> None:
         """Make partitions well ahead; giving up soon, for commits would queue behind our wait for a reader."""

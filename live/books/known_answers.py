@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 
 from live.books.commands import Answer, Command, KeyReused, NotAnswered
+from live.books.stored_keys import StoredKeys
 from live.ledger.writer import reaching_database
 
 Stored = tuple[bytes, str]  # the hash of the request, and the answer as JSON
@@ -32,18 +33,22 @@ class _Known:
 class KnownAnswers:
     """Answer keys that came before; ``remembered`` is how many committed answers are kept in memory.
 
-    ``reader`` looks the others up; a database that takes longer than ``patience_s`` counts as lost.
+    ``reader`` looks the others up, where ``keys`` does not rule them out; a database that takes longer than
+    ``patience_s`` counts as lost.
     """
 
-    def __init__(self, reader: asyncpg.Connection, remembered: int, patience_s: float) -> None:
+    def __init__(
+        self, reader: asyncpg.Connection, keys: StoredKeys, remembered: int, patience_s: float
+    ) -> None:
         self.reader = reader
+        self._keys = keys
         self._remembered = remembered
         self._patience_s = patience_s
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
     async def stored(self, keys: list[str]) -> dict[str, Stored]:
-        """Look up in the database which keys it knows, of those not known here; raises DatabaseLost."""
-        unknown = [key for key in keys if key not in self._known]
+        """Look up which keys the database knows, of those it may and that are not known here; raises DatabaseLost."""
+        unknown = [key for key in keys if key not in self._known and self._keys.may_hold(key)]
         if not unknown:
             return {}
         with reaching_database():
@@ -66,6 +71,7 @@ class KnownAnswers:
     def remember(self, key: str, request: bytes, answer: Answer, committed: "asyncio.Future[None]") -> None:
         """Keep the answer of a key that is new; ``committed`` is done, or cancelled, with its commit."""
         self._known[key] = _Known(request, answer, committed)
+        self._keys.add(key)
         while (
             len(self._known) > self._remembered and next(iter(self._known.values())).committed.done()
         ):  # else the database does not know it yet

@@ -15,6 +15,7 @@ from live.books.commits import Commits
 from live.books.events import EventHub, Mark, Marks
 from live.books.known_answers import Asked, KnownAnswers, Stored, settle
 from live.books.queries import Query
+from live.books.stored_keys import StoredKeys
 from live.books.views import Seen, view
 from live.books.writable import check_values, check_writable
 from live.ledger.inputs import CommandInvalid, LedgerInput
@@ -76,7 +77,8 @@ class BooksProcess:
         self.reconciler = self._commits.reconciler
         for account in HlAccount:
             self._driver.attach(account, _Outbox(self._commits))
-        self._answers = KnownAnswers(reader, limits.remembered, limits.patience_s)
+        self.stored_keys = StoredKeys(self.now())
+        self._answers = KnownAnswers(reader, self.stored_keys, limits.remembered, limits.patience_s)
         self._queue: asyncio.Queue[Asked] = asyncio.Queue(limits.queue)
         self._in_hand: list[Asked] = []
         self._moved: set[str] = set()  # symbols whose market was not told of yet
@@ -117,7 +119,7 @@ class BooksProcess:
             self.machine.must_be_whole()
         except HalfTaken as error:
             raise NotAnswered(str(error)) from None
-        found = view(query, Seen(self.machine, self._watch, self._now(), self._rates))
+        found = view(query, Seen(self.machine, self._watch, self.now(), self._rates))
         if not await self._commits.caught_up():
             raise NotAnswered("the books stopped; ask again")
         return found  # type: ignore[return-value]
@@ -141,7 +143,7 @@ class BooksProcess:
         """Take a best bid and ask."""
         if self._stopped:
             return
-        self._driver.quote(symbol, self._now(), bid, ask, bid_size, ask_size)
+        self._driver.quote(symbol, self.now(), bid, ask, bid_size, ask_size)
         self._moved.add(symbol)
         self._commits.woken()
 
@@ -149,7 +151,7 @@ class BooksProcess:
         """Take a mark."""
         if self._stopped:
             return
-        self._driver.mark(symbol, self._now(), mark)
+        self._driver.mark(symbol, self.now(), mark)
         self._moved.add(symbol)
         self._commits.woken()
 
@@ -191,7 +193,7 @@ class BooksProcess:
             moved, self._moved = self._moved, set()
             hub = self._commits.events
             if hub.heard and (marks := self._marks(moved)):
-                hub.publish(Marks(self._now(), marks))
+                hub.publish(Marks(self.now(), marks))
 
     def _marks(self, symbols: set[str]) -> tuple[Mark, ...]:
         views = [self._watch.view(symbol) for symbol in sorted(symbols)]
@@ -250,16 +252,17 @@ class BooksProcess:
         name = ""
         if isinstance(asked, NAMED):
             name = name_of(asked) or self.machine.next_id(type(asked))
-        return named(asked, self._now(), name)
+        return named(asked, self.now(), name)
 
     def _stamped(self, given: LedgerInput) -> Any:
-        return replace(given, ts=self._now())
+        return replace(given, ts=self.now())
 
-    def _now(self) -> int:
+    def now(self) -> int:
+        """Return the time that the next input gets, in UTC nanoseconds."""
         return max(self._clock.now_ns(), self.machine.now)
 
     def _timer(self) -> None:
-        self._driver.timer(self._now())
+        self._driver.timer(self.now())
         self._commits.woken()
 
     # -- ends

@@ -97,6 +97,7 @@ async def running(dsn: str, writing: type[Writer], limits: Limits) -> AsyncItera
     options = books_options(normal_threshold=D("1e9"))
     ports = {account: RecordingPort() for account in HlAccount}
     books = BooksProcess(Machine(options, time.time_ns()), writer, reader, dict(ports), WallClock(), limits)
+    await books.stored_keys.learn(reader)
     task = asyncio.create_task(books.run())
     for symbol, mark in MARKS.items():
         _quote(books, symbol, float(mark))
