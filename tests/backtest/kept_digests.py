@@ -15,6 +15,5 @@ KEPT = json.loads((Path(__file__).parents[1] / "golden/digests.json").read_text(
 
 def assert_kept(name: str, digest: str) -> None:
     """Fail, with what to do, if the run ``name`` has another digest than it had."""
-    assert digest == KEPT[name], (
-        f"{name} gives other rows than before: see {__name__} before you renew its digest"
-    )
+    advice = f"{digest} is of other rows than it had: see {__name__} before you renew it"
+    assert digest == KEPT[name], f"{name}: {advice}"
