@@ -269,7 +269,10 @@ class ServiceLevelSet:
 
 @record
 class BalanceAdjusted:
-    """Two operators correct a user's cash by ``amount`` (+ from platform capital, − to it), for ``reason`` (§8)."""
+    """Two operators correct a user's cash by ``amount`` (+ from platform capital, − to it), for ``reason`` (§8).
+
+    ``operator_id`` proposed it, and another one gave the ``approval``.
+    """
 
     ts: int
     adjustment_id: str
@@ -277,7 +280,7 @@ class BalanceAdjusted:
     amount: Decimal
     reason: str
     operator_id: str
-    approver_id: str
+    approval: Approval
 
 
 Input = (

@@ -1,6 +1,7 @@
 """Routing modes of symbols: auto-switch, recommendations, and an operator's pin (§1)."""
 
 from risk.core import Core
+from risk.errors import AlreadySo
 from risk.events import RoutingModeChanged, RoutingModeRecommended
 from risk.inputs import RoutingModeSet
 from risk.routing import auto_mode
@@ -57,8 +58,16 @@ def force_hl_mode(core: Core, state: SymbolState) -> None:
 
 
 def set_mode(core: Core, command: RoutingModeSet) -> None:
-    """Pin a symbol's mode for an operator, or release the pin."""
+    """Pin a symbol's mode for an operator, or release the pin; either ends what the hedger forced.
+
+    Raises AlreadySo for the mode that is pinned, and where nothing is there to release.
+    """
     state = core.symbol(command.symbol)
+    if not state.hedge_forced:
+        if command.mode is None and not state.pinned:
+            raise AlreadySo(f"mode was null; no mode of {command.symbol} is pinned")
+        if command.mode is state.mode and state.pinned:
+            raise AlreadySo(f"mode was {command.mode}; {command.symbol} is pinned to it already")
     state.hedge_forced, state.reviewed = False, None
     if command.mode is None:
         state.pinned = False

@@ -5,7 +5,7 @@ from dataclasses import replace
 from risk.account import free_collateral, refile_cross, settle_cross
 from risk.checks import finite, money
 from risk.core import Core
-from risk.errors import InvalidInput
+from risk.errors import AlreadySo, InvalidInput
 from risk.inputs import BalanceAdjusted, ConfigChanged
 from risk.ledger import PLATFORM_CAPITAL, move
 from risk.modes import change_mode
@@ -19,13 +19,16 @@ def adjust_balance(core: Core, given: BalanceAdjusted) -> None:
     """
     finite("amount", given.amount)
     money("amount", abs(given.amount))
-    for name in ("reason", "operator_id", "approver_id"):
-        if not getattr(given, name):
+    approver = given.approval.approver_id
+    for name, text in (
+        ("reason", given.reason),
+        ("operator_id", given.operator_id),
+        ("approver_id", approver),
+    ):
+        if not text:
             raise InvalidInput(f"{name} was empty; a correction needs a reason and two operators")
-    if given.operator_id == given.approver_id:
-        raise InvalidInput(
-            f"approver_id was {given.approver_id!r}, who asked for it; another one must approve"
-        )
+    if given.operator_id == approver:
+        raise InvalidInput(f"approver_id was {approver!r}, who asked for it; another one must approve")
     user, ref = core.user(given.user), given.adjustment_id
     if given.amount < 0:
         if user.cross and core.channel.unreachable(core.now, core.risk):
@@ -43,7 +46,10 @@ def adjust_balance(core: Core, given: BalanceAdjusted) -> None:
 
 
 def change_config(core: Core, given: ConfigChanged) -> None:
-    """Put a new routing row or risk config in force; a row's new mode is a switch by that operator."""
+    """Put a new routing row or risk config in force; a row's new mode is a switch by that operator.
+
+    Raises AlreadySo where all of it is in force: a row as the default one has it is new to a symbol without its own.
+    """
     if given.routing is None and given.risk is None:
         raise InvalidInput("routing and risk were None; one of them must be given")
     if given.routing is not None:
@@ -51,10 +57,18 @@ def change_config(core: Core, given: ConfigChanged) -> None:
             raise InvalidInput("symbol was None; a routing row needs a symbol, or * for the default row")
         if given.symbol != "*":
             core.symbol(given.symbol)
+    if _is_in_force(core, given):
+        raise AlreadySo("changes were what is in force already")
+    if given.routing is not None and given.symbol is not None:
         _change_row(core, given.symbol, given.routing, given.operator_id)
     if given.risk is not None:
         core.settings = replace(core.settings, risk=given.risk)
         core.risk = core.hedger.risk = given.risk
+
+
+def _is_in_force(core: Core, given: ConfigChanged) -> bool:
+    row, risk = given.routing, given.risk
+    return row in (None, core.settings.routing.get(given.symbol or "")) and risk in (None, core.risk)
 
 
 def _change_row(core: Core, symbol: str, row: RoutingConfig, operator: str) -> None:

@@ -1,7 +1,7 @@
 """Degraded service: a switch that operators turn, and what each level keeps users from (§10)."""
 
 from risk.core import Core
-from risk.errors import InvalidInput
+from risk.errors import AlreadySo, InvalidInput, StateConflict
 from risk.inputs import OrderSubmitted, ServiceLevelSet
 
 ALL_TO_HL, CLOSE_ONLY, CLOSED = 1, 2, 3  # levels of service; 0 is normal
@@ -11,14 +11,17 @@ _REFUSED = "SERVICE_LEVEL"
 def set_level(core: Core, given: ServiceLevelSet) -> None:
     """Degrade or restore the service.
 
-    Raises InvalidInput for a level that does not exist or is in force, or where another is than was before.
+    Raises InvalidInput for a level that does not exist, AlreadySo for the one in force, and StateConflict where
+    another is in force than was before.
     """
     if type(given.level) is not int or not 0 <= given.level <= CLOSED:
         raise InvalidInput(f"level was {given.level!r}; it must be an integer from 0 to {CLOSED}")
     if given.level == core.service_level:
-        raise InvalidInput(f"level was {given.level}; that level is in force already")
+        raise AlreadySo(f"level was {given.level}; that level is in force already")
     if given.before not in (None, core.service_level):
-        raise InvalidInput(f"before was {given.before}; level {core.service_level} is in force")
+        raise StateConflict(
+            "not-the-last-switch", f"before was {given.before}; level {core.service_level} is in force"
+        )
     core.service_level = given.level
 
 

@@ -3,7 +3,7 @@
 from risk import external, external_close, hedge_desk, house_accounts, liquidation
 from risk.checks import finite, twelve_decimals
 from risk.core import Core
-from risk.errors import InvalidInput
+from risk.errors import AlreadySo, InvalidInput
 from risk.events import AlertLevel, Source
 from risk.inputs import (
     ChannelReported,
@@ -62,11 +62,12 @@ def ended(core: Core, end: VenueOrderEnded) -> None:
 
 
 def lift_halt(core: Core, given: HlHaltLifted) -> None:
-    """Let HL opens of a symbol go on; one that is not halted stays as it is."""
+    """Let HL opens of a symbol go on; raises AlreadySo for one that is not halted."""
     state = core.symbol(given.symbol)
-    if state.hl_halted:
-        state.hl_halted = False
-        core.guard_changed("HL_HALT", given.symbol, "CLOSED", ZERO)
+    if not state.hl_halted:
+        raise AlreadySo(f"symbol was {given.symbol!r}; it is not halted")
+    state.hl_halted = False
+    core.guard_changed("HL_HALT", given.symbol, "CLOSED", ZERO)
 
 
 def _order(core: Core, cloid: str) -> VenueOrder:

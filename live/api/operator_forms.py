@@ -10,8 +10,8 @@ from starlette.responses import Response
 from live.api.access_forms import At, Body, Email
 from live.api.answers import json_answer
 from live.api.problems import check_done
-from live.api.reads.filters import Paging, Symbol
-from live.api.reads.listing import LARGEST_ID, MOST
+from live.api.reads.filters import Id, Paging, Symbol
+from live.api.reads.listing import LARGEST_ID, MOST, Condition
 from live.api.reads.operators import Mode
 from live.api.reads.transfers import WithdrawalStatus
 from live.api.wallet_forms import Address
@@ -42,6 +42,17 @@ Row = Annotated[
     str,
     Field(pattern=worded(r"^(\*|[A-Za-z0-9:@./_-]{1,40})$", "a symbol such as BTC, or *"), examples=["BTC"]),
 ]
+Withdrawal = Annotated[
+    str,
+    Field(
+        pattern=worded(r"^w[0-9]{1,18}$", "a withdrawal's id, such as w1207"),
+        examples=["w1207"],
+    ),
+]
+_OF_SUBJECT = "subject = {}"
+_OF_WITHDRAWAL = "action like 'WITHDRAWAL%' and split_part(detail, ':', 1) = {}"
+_OF_PROPOSAL = r"""action not like 'ADDRESS%' and detail like 'proposal %'
+    and substring(detail from '^proposal (\d+)') = {}"""
 ProposalStatus = Literal["OPEN", "APPROVED", "EXECUTED", "FAILED", "REJECTED", "WITHDRAWN", "EXPIRED"]
 _SIGNED = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
 
@@ -145,7 +156,10 @@ class ProposalItem(BaseModel):
     decided_by: Account | None
     decided_at: At | None
     decision: str | None = Field(examples=["seen the case"])
-    outcome: str | None = Field(examples=["done as input 1207"])
+    outcome: str | None = Field(examples=["input 1207"])
+    code: str | None = Field(
+        description="Why it FAILED, as in a problem document.", examples=["ADJUSTMENT_EXCEEDS_FREE"]
+    )
     ended_at: At | None
 
     @classmethod
@@ -226,11 +240,22 @@ class ReviewPaging(Paging):
 
 
 class ActsPaging(Paging):
-    """Search the audit log."""
+    """Search the audit log; those about a withdrawal have its user as their subject."""
 
     subject: Annotated[str, Field(min_length=1, max_length=200, pattern=_NO_NUL, examples=["BTC"])] | None = (
         None
     )
+    withdrawal: Withdrawal | None = Field(default=None, description="Only what was done about it.")
+    proposal: Id | None = Field(default=None, description="Only it, its decision, and what that led to.")
+
+    def conditions(self) -> list[Condition]:
+        """Return the conditions on what is searched for, in the words of the indexes."""
+        asked = (
+            (_OF_SUBJECT, self.subject),
+            (_OF_WITHDRAWAL, self.withdrawal),
+            (_OF_PROPOSAL, None if self.proposal is None else str(self.proposal)),
+        )
+        return [Condition(sql, value) for sql, value in asked if value is not None]
 
 
 class ProposalPaging(BaseModel):

@@ -28,7 +28,7 @@ from live.ledger.inputs import (
     WithdrawalSending,
 )
 from live.ledger.naming import NAMED, name_at
-from risk.errors import HybridPerpsError
+from risk.errors import HybridPerpsError, InvalidInput, StateConflict
 from risk.events import (
     Event,
     OrderCancelled,
@@ -106,9 +106,9 @@ class Fill(msgspec.Struct, frozen=True, omit_defaults=True):
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Say what became of a command.
 
-    ``status``: DONE; REFUSED by a rule, with ``code`` and ``detail``; INVALID, which changed nothing, with
-    ``detail``. ``seq`` is its place in the journal, ``id`` that of the order, withdrawal or correction. An
-    order that was partly done and partly refused is DONE with a ``code``.
+    ``status``: DONE; REFUSED by a rule, or as things stand, with ``code`` and ``detail``; INVALID, which can never
+    be right, with ``detail``. ``seq`` is its place in the journal, ``id`` that of the order, withdrawal or correction.
+    An order that was partly done and partly refused is DONE with a ``code``.
     """
 
     status: str
@@ -174,6 +174,18 @@ def _values_of(kind: type) -> Callable[[Any], tuple[Any, ...]]:
 def invalid(detail: str) -> Answer:
     """Answer what can never be right."""
     return Answer("INVALID", detail=detail)
+
+
+def refused(code: str, detail: str) -> Answer:
+    """Answer what is right, but not as things stand."""
+    return Answer("REFUSED", code=code, detail=detail)
+
+
+def not_taken(error: InvalidInput) -> Answer:
+    """Answer what was not taken for ``error``."""
+    if isinstance(error, StateConflict):
+        return refused(error.code, str(error))
+    return invalid(str(error))
 
 
 def answer_to(asked: Asked, seq: int, events: tuple[Event, ...]) -> Answer:

@@ -10,7 +10,7 @@ import asyncpg
 
 from live.books import commands
 from live.books.clock import Clock
-from live.books.commands import Answer, Command, NotAnswered, Overloaded, answer_to, invalid, named
+from live.books.commands import Answer, Command, NotAnswered, Overloaded, answer_to, invalid, named, not_taken
 from live.books.commits import Commits
 from live.books.events import EventHub, Mark, Marks
 from live.books.known_answers import Asked, KnownAnswers, Stored, settle
@@ -18,7 +18,7 @@ from live.books.queries import Query
 from live.books.stored_keys import StoredKeys
 from live.books.views import Seen, view
 from live.books.writable import check_values, check_writable
-from live.ledger.inputs import CommandInvalid, LedgerInput
+from live.ledger.inputs import CommandInvalid, CommandRefused, LedgerInput
 from live.ledger.machine import HalfTaken, Machine
 from live.ledger.naming import NAMED, name_of
 from live.ledger.rows import IdempotencyRow, Moment, VenueOrderRow
@@ -236,8 +236,8 @@ class BooksProcess:
             events = self._driver.command(given)
             answer = answer_to(command.asked, machine.seq, events)
         except InvalidInput as error:
-            answer = invalid(str(error))
-            self._driver.command(CommandInvalid(given.ts, request.hex(), answer.detail))  # type: ignore[arg-type]
+            answer = not_taken(error)
+            self._driver.command(_noted(given.ts, request, answer))
         finally:
             machine.idempotency_key = None
         if isinstance(given, ConfigChanged) and machine.seq > before:
@@ -287,6 +287,13 @@ class BooksProcess:
         waiting = [each.answered for each in self._in_hand] + self._commits.unanswered()
         for answered in waiting:
             settle(answered, NotAnswered(f"{why}; ask again with the same key"))
+
+
+def _noted(ts: int, request: bytes, answer: Answer) -> Any:
+    """Return the input that keeps the answer to a command that was not taken."""
+    if answer.status == "REFUSED":
+        return CommandRefused(ts, request.hex(), answer.code, answer.detail)
+    return CommandInvalid(ts, request.hex(), answer.detail)
 
 
 class _Outbox:

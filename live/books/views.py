@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import singledispatch
 
-from live.books.commands import answer_to, invalid, named
+from live.books.commands import answer_to, named, not_taken
 from live.books.queries import (
     AccountQuery,
     AccountView,
@@ -104,12 +104,12 @@ def _preview(query: PreviewQuery, seen: Seen) -> PreviewView:
         machine.check(order)
         rehearsed = at_dearest(rehearse(machine.book, order, seen.watch.unflushed()))
     except InvalidInput as error:
-        answer = invalid(str(error))
+        answer = not_taken(error)
         return PreviewView(
             machine.seq,
             seen.now,
             answer.status,
-            "",
+            answer.code,
             answer.detail,
             False,
             ZERO,

@@ -7,11 +7,11 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row, tuple_row
 
-from live.books.commands import answer_to, invalid, request_digest
+from live.books.commands import answer_to, invalid, refused, request_digest
 from live.ledger.acts import Act
 from live.ledger.check_rows import CHANGING, FETCHED_ROWS, LASTING, Answers, Ordered, compare_whole
 from live.ledger.findings import Findings
-from live.ledger.inputs import CommandInvalid
+from live.ledger.inputs import CommandInvalid, CommandRefused
 from live.ledger.machine import Machine
 from live.ledger.recovery import BooksBroken, open_again, state_rows, take
 from live.ledger.rows import (
@@ -216,6 +216,8 @@ def _answer(key: str, seq: int, given: Any, events: tuple[Event, ...]) -> Idempo
         return None
     if isinstance(given, CommandInvalid):
         request, answer = bytes.fromhex(given.request), invalid(given.detail)
+    elif isinstance(given, CommandRefused):
+        request, answer = bytes.fromhex(given.request), refused(given.code, given.detail)
     else:
         request, answer = request_digest(given), answer_to(given, seq, events)
     return IdempotencyRow(key, request, answer.to_json(), seq, Moment(given.ts))

@@ -202,6 +202,16 @@ class CommandInvalid:
     detail: str
 
 
+@record
+class CommandRefused:
+    """A command was answered that it is right, but not as things stand: ``code`` names why. It changes nothing."""
+
+    ts: int
+    request: str
+    code: str
+    detail: str
+
+
 ShellInput = (
     BooksOpened
     | UserRegistered
@@ -220,6 +230,7 @@ ShellInput = (
     | ReconciliationDone
     | BooksReleased
     | CommandInvalid
+    | CommandRefused
 )
 LedgerInput = Input | ShellInput
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from live.ledger.batch import Batch
 from live.ledger.inputs import KycChanged, UserRegistered
 from live.ledger.rows import Moment, UserRow
-from risk.errors import InvalidInput
+from risk.errors import AlreadySo, InvalidInput
 
 KYC_STATUSES = ("NONE", "PENDING", "APPROVED", "REJECTED")
 
@@ -44,12 +44,14 @@ class UsersProjection:
                 raise InvalidInput(f"{name} was {value!r}; it is taken")
 
     def check_kyc(self, given: KycChanged) -> None:
-        """Raise InvalidInput for an unknown user or status."""
+        """Raise InvalidInput for an unknown user or status, and AlreadySo for the one the user has."""
         self.known(given.user)
         if given.kyc_status not in KYC_STATUSES:
             raise InvalidInput(
                 f"kyc_status was {given.kyc_status!r}; it must be one of {', '.join(KYC_STATUSES)}"
             )
+        if given.kyc_status == self.state.users[given.user].kyc_status:
+            raise AlreadySo(f"kyc_status was {given.kyc_status}; the user has that status already")
 
     def registered(self, batch: Batch, seq: int, given: UserRegistered) -> None:
         """Add a user."""

@@ -14,7 +14,7 @@ from live.ledger.inputs import (
     WithdrawalSending,
 )
 from live.ledger.rows import Moment, WithdrawalRow
-from risk.errors import InvalidInput
+from risk.errors import InvalidInput, StateConflict
 
 Step = (
     WithdrawalConfirmed
@@ -33,6 +33,7 @@ FROM: dict[type, tuple[str, ...]] = {
     WithdrawalSending: ("APPROVED", "QUEUED"),
     WithdrawalProcessed: ("SENDING",),
 }
+_STATUS = "withdrawal-status"
 _BOOKS = "books"
 _BETWEEN = ":"  # a role and an operator, a state and its time
 
@@ -51,13 +52,14 @@ class WithdrawalsProjection:
         self.state = state
 
     def check(self, given: Step) -> None:
-        """Raise InvalidInput, naming what is wrong, for a step that cannot be taken now."""
+        """Raise InvalidInput, naming what is wrong, and StateConflict for a step that cannot be taken now."""
         row = self.state.open.get(given.withdrawal_id)
         if row is None:
-            raise InvalidInput(f"withdrawal_id was {given.withdrawal_id!r}; no such withdrawal is on its way")
+            raise StateConflict(_STATUS, f"withdrawal {given.withdrawal_id!r} is not on its way")
         wanted = FROM[type(given)]
         if row.status not in wanted:
-            raise InvalidInput(f"withdrawal {row.id} was {row.status}; it must be {' or '.join(wanted)}")
+            detail = f"withdrawal {row.id} was {row.status}; it must be {' or '.join(wanted)}"
+            raise StateConflict(_STATUS, detail)
         match given:
             case WithdrawalConfirmed():
                 _check_confirmed(given)
@@ -138,10 +140,18 @@ def _check_approved(row: WithdrawalRow, given: WithdrawalApproved) -> None:
     """Raise unless the role is still needed and its operator has given no approval yet: four eyes are two people."""
     given_by = [each.split(_BETWEEN, 1) for each in row.approvals_given]
     missing = Counter(row.approvals_needed) - Counter(role for role, _ in given_by)
-    if not given.operator_id or given.operator_id in (operator for _, operator in given_by):
-        raise InvalidInput(f"operator_id was {given.operator_id!r}; it must be one who has not approved yet")
+    if not given.operator_id:
+        raise InvalidInput("operator_id was empty; tell who approves the withdrawal")
+    if given.operator_id in (operator for _, operator in given_by):
+        detail = (
+            f"operator {given.operator_id} has approved withdrawal {row.id} already; it needs another one"
+        )
+        raise StateConflict("approved-already", detail)
     if not missing[given.role]:
-        raise InvalidInput(f"role was {given.role!r}; what is missing is {', '.join(sorted(missing))}")
+        detail = (
+            f"role was {given.role}; what withdrawal {row.id} still needs is {', '.join(sorted(missing))}"
+        )
+        raise StateConflict("role-not-needed", detail)
 
 
 def _check_processed(given: WithdrawalProcessed) -> None:

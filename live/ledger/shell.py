@@ -5,6 +5,7 @@ from typing import Any
 
 from live.ledger.acts import BOOKS, Act, approved, told, why
 from live.ledger.batch import Batch
+from live.ledger.hashing import plain
 from live.ledger.inputs import (
     BooksOpened,
     BooksReleased,
@@ -28,8 +29,8 @@ from live.ledger.project_wallets import WalletsProjection
 from live.ledger.project_withdrawals import Step, WithdrawalsProjection
 from live.ledger.rows import AuditRow
 from risk.book import Book
-from risk.errors import InvalidInput
-from risk.events import AlertLevel, AlertRaised, Event, GuardChanged, OrderRefused
+from risk.errors import AlreadySo, InvalidInput, StateConflict
+from risk.events import AlertLevel, AlertRaised, Event, OrderRefused
 from risk.inputs import (
     BalanceAdjusted,
     CancelSubmitted,
@@ -42,6 +43,7 @@ from risk.inputs import (
     VenueAccountLiquidated,
     VenueOrderEnded,
 )
+from risk.ledger import user_cash
 from risk.service import CLOSED
 
 STOPPED_BY_A_HALT = (OrderSubmitted, WithdrawalRequested, WithdrawalSending, MarginAdjusted)
@@ -94,7 +96,8 @@ class Shell:
             HotWalletReported: wallets.check_hot_wallet,
             **dict.fromkeys(Step.__args__, withdrawals.check),
             BooksOpened: _refuse_opened,
-            **dict.fromkeys((ConfigChanged, BooksReleased), _check_approval),
+            ConfigChanged: _check_approval,
+            BooksReleased: self._check_release,
         }
         self._before: dict[type, Callable[[Batch, int, Any], None]] = {
             OrderSubmitted: lambda _, seq, given: trading.orders.submitted(seq, given),
@@ -122,13 +125,16 @@ class Shell:
         }
 
     def check(self, given: LedgerInput) -> None:
-        """Raise InvalidInput for an input that can never be right, or that is not taken now."""
+        """Raise InvalidInput for an input that can never be right, and StateConflict for one that is not taken now."""
         if self.halted is not None and isinstance(given, STOPPED_BY_A_HALT):
-            raise InvalidInput(f"the books are halted: {self.halted}; wait for an operator to release them")
+            raise StateConflict(
+                "books-halted", f"the books are halted: {self.halted}; wait for an operator to release them"
+            )
         level = self._book.service_level
         if level >= CLOSED and isinstance(given, _STOPPED_WHILE_CLOSED):
-            raise InvalidInput(
-                f"the service is degraded to level {level}; no money leaves until it is restored"
+            raise StateConflict(
+                "SERVICE_LEVEL",
+                f"the service is degraded to level {level}; no money leaves until it is restored",
             )
         check = self._checks.get(type(given))
         if check is not None:
@@ -178,9 +184,13 @@ class Shell:
     def _withdrawal_requested(
         self, batch: Batch, seq: int, given: WithdrawalRequested, events: Sequence[Event]
     ) -> None:
-        self._withdrawals.requested(batch, seq, given, _refusal(given.withdrawal_id, events))
+        refusal = _refusal(given.withdrawal_id, events)
+        self._withdrawals.requested(batch, seq, given, refusal)
         detail = f"{given.withdrawal_id}: {given.amount} {given.asset} to {given.address}"
         _audit(batch, seq, given, given.user, Act.WITHDRAWAL_REQUESTED, given.user, detail)
+        if refusal is not None:
+            detail = f"{given.withdrawal_id}: {refusal}"
+            _audit(batch, seq, given, BOOKS, Act.WITHDRAWAL_REFUSED, given.user, detail)
 
     def _withdrawal_step(self, batch: Batch, seq: int, given: Step, _: Sequence[Event]) -> None:
         row = self._withdrawals.step(batch, seq, given)
@@ -201,11 +211,13 @@ class Shell:
         self, batch: Batch, seq: int, given: BalanceAdjusted, events: Sequence[Event]
     ) -> None:
         refusal = _refusal(given.adjustment_id, events)
-        act = Act.BALANCE_ADJUSTED if refusal is None else Act.BALANCE_NOT_ADJUSTED
-        detail = f"{given.adjustment_id}: {given.amount}, approved by {given.approver_id}: {given.reason}"
-        if refusal is not None:
-            detail += f"; refused: {refusal}"
-        _audit(batch, seq, given, given.operator_id, act, given.user, detail)
+        after = self._book.balance(user_cash(given.user))
+        if refusal is None:
+            act, change = Act.BALANCE_ADJUSTED, f"{plain(after - given.amount)} to {plain(after)}"
+        else:
+            act, change = Act.BALANCE_NOT_ADJUSTED, f"{plain(after)} stays, {refusal}"
+        detail = why(f"{given.adjustment_id}: {plain(given.amount)}, cash {change}", given.reason)
+        _audit(batch, seq, given, given.operator_id, act, given.user, approved(given.approval, detail))
 
     # -- the house
 
@@ -232,9 +244,8 @@ class Shell:
         detail = f"{before} to {given.level}: {given.reason}"
         _audit(batch, seq, given, given.operator_id, Act.SERVICE_LEVEL_SET, "service", detail)
 
-    def _halt_lifted(self, batch: Batch, seq: int, given: HlHaltLifted, events: Sequence[Event]) -> None:
-        was_halted = any(isinstance(event, GuardChanged) and event.guard == "HL_HALT" for event in events)
-        detail = why("halted to open" if was_halted else "was open", given.reason)
+    def _halt_lifted(self, batch: Batch, seq: int, given: HlHaltLifted, _: Sequence[Event]) -> None:
+        detail = why("halted to open", given.reason)
         _audit(batch, seq, given, given.operator_id, Act.HL_HALT_LIFTED, given.symbol, detail)
 
     def _config_changed(self, batch: Batch, seq: int, given: ConfigChanged, _: Sequence[Event]) -> None:
@@ -259,10 +270,14 @@ class Shell:
             self.halted = f"{given.dimension} was {given.actual}, not {given.expected}"
             _audit(batch, seq, given, BOOKS, Act.BOOKS_HALTED, given.dimension, self.halted)
 
+    def _check_release(self, given: BooksReleased) -> None:
+        _check_approval(given)
+        if self.halted is None:
+            raise AlreadySo("the books are not halted")
+
     def _released(self, batch: Batch, seq: int, given: BooksReleased, _: Sequence[Event]) -> None:
         was_halted, self.halted = self.halted, None
-        change = "were open" if was_halted is None else f"halted ({was_halted}) to open"
-        detail = approved(given.approval, why(change, given.reason))
+        detail = approved(given.approval, why(f"halted ({was_halted}) to open", given.reason))
         _audit(batch, seq, given, given.operator_id, Act.BOOKS_RELEASED, "books", detail)
 
 

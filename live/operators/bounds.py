@@ -89,6 +89,7 @@ ROUTING_BOUNDS: Mapping[str, Bounds] = {
     "hl_mode_exposure_threshold": _EXPOSURE,
     "betting_mode_exposure_threshold": _EXPOSURE,
 }
+_WHITELIST = "internal_whitelisted"
 FIXED = frozenset(("trading_account_capital", "hedge_account_capital", "reserve_capital", "platform_capital"))
 _ORDERED = (  # the first of each pair must not exceed the second
     ("price_range_release", "price_range_limit"),
@@ -133,7 +134,8 @@ def anomalies(before: Any, after: Any, agreed: Any) -> tuple[str, ...]:
 
     A number that becomes 0 or was, or becomes ten times the last or a tenth of it, or more, or of the one in
     ``agreed``, which two people agreed on last: many small steps go no further than one. Of the risk config also
-    whatever is no number.
+    whatever is no number; of a routing row that a symbol may be internalised which two people had off: that is a
+    threshold that was 0, as to take one off is a mode that is pinned, which one person may.
     """
     found = []
     for each in fields(after):
@@ -143,7 +145,7 @@ def anomalies(before: Any, after: Any, agreed: Any) -> tuple[str, ...]:
         if _is_number(new):
             if _is_anomaly(last, new) or (base != new and _is_anomaly(base, new)):
                 found.append(each.name)
-        elif isinstance(after, RiskConfig):
+        elif isinstance(after, RiskConfig) or (each.name == _WHITELIST and new and not base):
             found.append(each.name)
     return tuple(found)
 

@@ -9,6 +9,7 @@ import asyncpg
 from live.books.bus import Bus
 from live.books.commands import Answer, Command
 from live.books.first_answers import first_answer
+from live.books.queries import HouseQuery
 from live.identity.errors import Conflict, NotPermitted, NotThere
 from live.identity.moments import moment
 from live.identity.principal import Principal, Role
@@ -16,7 +17,7 @@ from live.ledger.inputs import KycChanged, WithdrawalApproved, WithdrawalRefused
 from live.operators import audit, requests
 from live.operators.bounds import anomalies
 from live.operators.changes import different, shown
-from live.operators.kinds import Kind, Proposal
+from live.operators.kinds import SIDES, Kind, Proposal
 from live.operators.permissions import Permission, check_permitted
 from live.operators.proposals import Proposals
 from live.operators.settings_store import SettingsStore, checked, subject_of
@@ -54,8 +55,9 @@ class OperatorsDesk:
     async def set_mode(
         self, by: Principal, symbol: str, mode: RoutingMode | None, reason: str, key: str
     ) -> Answer:
-        """Pin a symbol's mode, or release the pin."""
+        """Pin a symbol's mode, or release the pin. Raises NotThere for an unknown symbol."""
         check_permitted(by.role, Permission.SET_ROUTING)
+        await self._check_symbol(symbol)
         await self._keep(key, "set_mode", symbol, mode, reason)
         return await self._bus.submit(Command(key, RoutingModeSet(0, symbol, mode, by.user, reason)))
 
@@ -121,22 +123,30 @@ class OperatorsDesk:
         return await self._bus.submit(Command(key, asked))
 
     async def lift_halt(self, by: Principal, symbol: str, reason: str, key: str) -> Answer:
-        """Let opening orders of a symbol go to Hyperliquid again."""
+        """Let opening orders of a symbol go to Hyperliquid again. Raises NotThere for an unknown symbol."""
         check_permitted(by.role, Permission.LIFT_HALT)
+        await self._check_symbol(symbol)
         await self._keep(key, "lift_halt", symbol, reason)
         return await self._bus.submit(Command(key, HlHaltLifted(0, symbol, by.user, reason)))
 
     async def release_books(self, by: Principal, reason: str, key: str) -> Proposal:
-        """Propose to let the books go on after a critical reconciliation."""
+        """Propose to let the books go on after a critical reconciliation; raises Conflict while they are not halted."""
+        check_permitted(by.role, SIDES[Kind.BOOKS_RELEASE][0])
         await self._keep(key, "release_books", reason)
+        known = await self._proposals.of_key(key)
+        if known is not None:
+            return known
+        if (await self._bus.ask(HouseQuery())).halted is None:
+            raise Conflict("already-so", "the books are not halted")
         return await self._proposals.propose(by, Kind.BOOKS_RELEASE, "books", {}, reason, key)
 
     # -- users
 
     async def set_kyc(self, by: Principal, user: str, status: str, reason: str, key: str) -> Answer:
-        """Set a user's KYC status, not one's own."""
+        """Set a user's KYC status, not one's own. Raises NotThere for an unknown user."""
         check_permitted(by.role, Permission.SET_KYC)
         _check_other(by, user)
+        await self._check_user(user)
         await self._keep(key, "set_kyc", user, status, reason)
         return await self._bus.submit(Command(key, KycChanged(0, user, status, by.user, reason)))
 
@@ -147,8 +157,7 @@ class OperatorsDesk:
         _check_other(by, user)
         finite("amount", amount)
         money("amount", abs(amount))
-        if not await self._pool.fetchval("select exists (select from users where id = $1)", user):
-            raise NotThere("unknown-user", f"user was {user!r}; there is no such user")
+        await self._check_user(user)
         body = {"amount": str(amount)}
         await self._keep(key, "adjust_balance", user, body, reason)
         return await self._proposals.propose(by, Kind.BALANCE_ADJUSTMENT, user, body, reason, key)
@@ -172,7 +181,11 @@ class OperatorsDesk:
         return await self._bus.submit(Command(key, WithdrawalRefused(0, withdrawal_id, by.user, reason)))
 
     async def blacklist(self, by: Principal, address: str, reason: str) -> str:
-        """Have withdrawals to an address looked at; return it as it is listed. Raises InvalidInput."""
+        """Have withdrawals to an address looked at; return it as it is listed.
+
+        The same person with the same reason asks the same again. Raises InvalidInput, and Conflict for an address
+        that is listed otherwise.
+        """
         check_permitted(by.role, Permission.SET_BLACKLIST)
         address = checksummed(address)
         if not reason.strip():
@@ -185,6 +198,16 @@ class OperatorsDesk:
             )
             if added:
                 await audit.append(connection, by.user, "ADDRESS_BLACKLISTED", address, reason, self._clock())
+                return address
+        listed = await self._pool.fetchrow(
+            "select reason, added_by, added_at from access.blacklist where address = $1", address
+        )
+        if listed is not None and (listed["added_by"], listed["reason"]) != (by.user, reason):
+            raise Conflict(
+                "already-so",
+                f"address {address} was listed by {listed['added_by']} at {listed['added_at']:%Y-%m-%d %H:%M:%S} UTC: "
+                f"{listed['reason']}",
+            )
         return address
 
     async def unlist(self, by: Principal, address: str, reason: str) -> None:
@@ -206,17 +229,20 @@ class OperatorsDesk:
     ) -> Proposal | None:
         """Give an account a role, or none; with several super admins it is proposed, else it is done: None.
 
-        Raises NotThere for an unknown account, and Conflict where no super admin would be left.
+        Raises InvalidInput for an unknown account, and Conflict for the role it has and where no super admin would be
+        left.
         """
         check_permitted(by.role, Permission.MANAGE_OPERATORS)
         request = requests.digest_of("change_operator", account, role, reason)
-        done = await requests.is_known(self._pool, key, request)
+        if await requests.is_known(self._pool, key, request):
+            return None
         known = await self._proposals.of_key(key)
-        if known is not None or (not done and await self._staff.needs_two()):
+        if known is None:
+            await self._staff.check_change(account, role)
+        if known is not None or await self._staff.needs_two():
             body = {"role": role}
             return await self._proposals.propose(by, Kind.OPERATOR_CHANGE, account, body, reason, key)
-        if not done:
-            await self._staff.change_alone(account, role, by.user, reason, key, request)
+        await self._staff.change_alone(account, role, by.user, reason, key, request)
         return None
 
     # -- keys
@@ -232,6 +258,14 @@ class OperatorsDesk:
         if first and answer is not None:
             raise requests.reused(key)  # by something else than an operator's request
         return answer
+
+    async def _check_symbol(self, symbol: str) -> None:
+        if not await self._settings.is_traded(symbol):
+            raise NotThere("unknown-symbol", f"symbol was {symbol!r}; it must be one that is traded")
+
+    async def _check_user(self, user: str) -> None:
+        if not await self._pool.fetchval("select exists (select from users where id = $1)", user):
+            raise NotThere("unknown-user", f"user was {user!r}; there is no such user")
 
     async def _check_withdrawal(self, by: Principal, withdrawal_id: str) -> None:
         user = await self._pool.fetchval("select user_id from withdrawals where id = $1", withdrawal_id)

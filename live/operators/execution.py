@@ -6,12 +6,13 @@ from typing import Any
 import asyncpg
 
 from live.books.bus import Bus
-from live.books.commands import Answer, Asked, Command
+from live.books.commands import Answer, Asked, Command, invalid, not_taken, refused
 from live.books.first_answers import first_answer
 from live.identity.errors import Conflict, NotThere
 from live.identity.moments import moment
 from live.identity.principal import Role
-from live.ledger.inputs import BooksReleased
+from live.ledger.codec import decode
+from live.ledger.inputs import BooksReleased, CommandInvalid, CommandRefused
 from live.operators.kinds import COLUMNS, Kind, Proposal, proposal
 from live.operators.settings_store import SettingsStore, agree
 from live.operators.staff import Staff
@@ -61,7 +62,7 @@ class Execution:
                     _approval(found),
                 )
         except (Conflict, NotThere) as error:
-            await self._end(self._pool, found.id, "FAILED", str(error))
+            await self._end(self._pool, found.id, "FAILED", str(error), error.code)
         self._staff.changed()
 
     async def _ask_books(self, found: Proposal) -> None:
@@ -75,13 +76,16 @@ class Execution:
                     if of_settings:
                         await self._settings.keep_agreed(_symbol(found))
                     answer = await self._bus.submit(Command(key, await self._asked(found)))
-                except (Conflict, InvalidInput) as error:
-                    answer = Answer("INVALID", detail=str(error))
-        done = answer.status == "DONE"
-        outcome = f"input {answer.seq}" if done else answer.detail or answer.code
+                except Conflict as error:
+                    answer = refused(error.code, str(error))
+                except InvalidInput as error:
+                    answer = not_taken(error)
+        if answer.status != "DONE":
+            await self._end(self._pool, found.id, "FAILED", answer.detail, answer.code or "invalid")
+            return
         async with self._pool.acquire() as connection, connection.transaction():
-            ended = await self._end(connection, found.id, "EXECUTED" if done else "FAILED", outcome)
-            if ended and done and of_settings:
+            ended = await self._end(connection, found.id, "EXECUTED", f"input {answer.seq}")
+            if ended and of_settings:
                 await agree(connection, found.subject, found.body["changes"])
 
     async def _answered(self, found: Proposal, key: str) -> Answer | None:
@@ -91,14 +95,19 @@ class Execution:
         if answer is not None or found.decided_at > moment(self._clock() - _SOON_NS):
             return answer
         row = await self._pool.fetchrow(
-            "select seq, kind from input_journal where idempotency_key = $1 and ts >= $2 limit 1",
+            "select seq, kind, body from input_journal where idempotency_key = $1 and ts >= $2 limit 1",
             *(key, int(found.decided_at.timestamp()) * 10**9),
         )
         if row is None:
             return None
-        if row["kind"] == "CommandInvalid":
-            return Answer("INVALID", row["seq"], detail="the books refused it")
-        return Answer("DONE", row["seq"])
+        given, _ = decode(row["kind"], row["body"])
+        match given:
+            case CommandInvalid():
+                return invalid(given.detail)
+            case CommandRefused():
+                return refused(given.code, given.detail)
+            case _:
+                return Answer("DONE", row["seq"])
 
     async def _asked(self, found: Proposal) -> Asked:
         """Return what the books are to be asked; raises Conflict where the settings have changed since."""
@@ -119,18 +128,20 @@ class Execution:
             case Kind.BALANCE_ADJUSTMENT:
                 amount = to_decimal(body["amount"], "amount")
                 reason = found.reason
-                return BalanceAdjusted(0, "", found.subject, amount, reason, proposer, found.decided_by)
+                return BalanceAdjusted(0, "", found.subject, amount, reason, proposer, _approval(found))
             case Kind.BOOKS_RELEASE:
                 return BooksReleased(0, proposer, found.reason, _approval(found))
             case _:
                 raise InvalidInput(f"kind was {found.kind}; it is nothing for the books")
 
-    async def _end(self, connection: Any, proposal_id: int, status: str, outcome: str) -> bool:
+    async def _end(
+        self, connection: Any, proposal_id: int, status: str, outcome: str, code: str | None = None
+    ) -> bool:
         """Write what became of an approved proposal; tell whether nobody else had done so."""
         ended = await connection.fetchval(
-            """update access.proposals set status = $2, outcome = $3, ended_at = $4
+            """update access.proposals set status = $2, outcome = $3, ended_at = $4, code = $5
             where id = $1 and status = 'APPROVED' returning true""",
-            *(proposal_id, status, outcome, moment(self._clock())),
+            *(proposal_id, status, outcome, moment(self._clock()), code),
         )
         return ended is not None
 

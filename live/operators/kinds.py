@@ -34,12 +34,12 @@ SIDES: Mapping[Kind, tuple[Permission, Permission]] = {
 PROPOSERS = tuple(role for role in Role if any(role in PERMISSIONS[propose] for propose, _ in SIDES.values()))
 APPROVERS = tuple(role for role in Role if any(role in PERMISSIONS[approve] for _, approve in SIDES.values()))
 COLUMNS = """id, kind, subject, body, reason, status, proposed_by, created_at, expires_at, decided_by, decided_at,
-    decision, outcome, ended_at"""
+    decision, outcome, code, ended_at"""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Hold one proposal; ``outcome`` says what became of it when it was done."""
+    """Hold one proposal; ``outcome`` says what became of it when it was done, ``code`` why it FAILED."""
 
     id: int
     kind: Kind
@@ -54,6 +54,7 @@ class Proposal:
     decided_at: datetime | None
     decision: str | None
     outcome: str | None
+    code: str | None
     ended_at: datetime | None
 
 

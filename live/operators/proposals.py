@@ -164,9 +164,9 @@ class Proposals:
             raise Conflict("proposer-gone", "who proposed that may not propose it any more; reject it")
 
     def _check_open(self, row: asyncpg.Record) -> None:
-        if row["status"] != "OPEN":
+        if row["status"] not in ("OPEN", "EXPIRED"):
             raise Conflict("proposal-decided", f"the proposal was {row['status']}; it is decided")
-        if row["expires_at"] <= moment(self._clock()):
+        if row["status"] == "EXPIRED" or row["expires_at"] <= moment(self._clock()):
             raise Conflict("proposal-expired", "nobody decided the proposal in time; propose it again")
 
     async def _decide(

@@ -42,7 +42,7 @@ class SettingsStore:
 
     async def routing(self, symbol: str) -> RoutingConfig:
         """Return the row that counts for a symbol: its own or the default; raises InvalidInput for an unknown one."""
-        if symbol != DEFAULT_ROW and not await self._is_traded(symbol):
+        if symbol != DEFAULT_ROW and not await self.is_traded(symbol):
             raise InvalidInput(f"symbol was {symbol!r}; it must be one that is traded, or *")
         row = await self._pool.fetchrow(
             f"select {_COLUMNS} from routing_config where symbol in ($1, '*') order by symbol = '*' limit 1",
@@ -117,7 +117,8 @@ class SettingsStore:
             return ConfigChanged(0, operator, symbol, after, reason=reason, approval=approval)
         return ConfigChanged(0, operator, risk=after, reason=reason, approval=approval)
 
-    async def _is_traded(self, symbol: str) -> bool:
+    async def is_traded(self, symbol: str) -> bool:
+        """Tell whether these books know a symbol."""
         return bool(
             await self._pool.fetchval("select exists (select from symbol_modes where symbol = $1)", symbol)
         )

@@ -54,6 +54,15 @@ class Staff:
         role = await self._pool.fetchval("select role from access.operators where account_id = $1", account)
         return None if role is None else Role(role)
 
+    async def check_change(self, account: str, role: Role | None) -> None:
+        """Raise InvalidInput for an account that is not there, and Conflict for the role that it has."""
+        if not await self._pool.fetchval(
+            "select exists (select from access.accounts where id = $1)", account
+        ):
+            raise InvalidInput(f"account was {account!r}; there is no such account")
+        if await self.role_of(account) == role:
+            raise already(role)
+
     async def needs_two(self) -> bool:
         """Tell whether a change needs a second super admin: as soon as there is one."""
         count = await self._pool.fetchval(
@@ -62,13 +71,11 @@ class Staff:
         return bool(count > 1)
 
     async def account_of(self, email: str) -> str:
-        """Return the account of an e-mail address; raises InvalidInput, or NotThere if there is none."""
+        """Return the account of an e-mail address; raises InvalidInput, also if there is none."""
         address = email_address(email)
         found = await self._pool.fetchval("select id from access.accounts where email = $1", address)
         if found is None:
-            raise NotThere(
-                "unknown-account", f"email was {address!r}; it must be that of an account: register first"
-            )
+            raise InvalidInput(f"email was {address!r}; it must be that of an account: register first")
         return str(found)
 
     async def add_first(self, email: str, by: str) -> str:
@@ -114,11 +121,12 @@ class Staff:
     ) -> None:
         """Give an account a role, or none, within a transaction, of which it must be the last statement.
 
-        Raises NotThere for an unknown account, and Conflict where no super admin would be left.
+        Raises NotThere for an unknown account, and Conflict for the role it has and where no super admin would be
+        left.
         """
         before = await connection.fetchval("select role from access.operators where account_id = $1", account)
         if before == role:
-            return
+            raise already(role)
         try:
             if role is None:
                 await connection.execute("delete from access.operators where account_id = $1", account)
@@ -142,6 +150,11 @@ class Staff:
     def changed(self) -> None:
         """Tell that a change was committed."""
         self._told()
+
+
+def already(role: str | None) -> Conflict:
+    """Return what a change of a role gets that would change nothing."""
+    return Conflict("already-so", f"role was {role or 'null'}; that is the account's role already")
 
 
 def checked_role(text: str) -> Role:

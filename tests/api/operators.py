@@ -32,3 +32,10 @@ async def done(asking: Any, status: int = 200) -> Any:
     answer = await asking
     assert answer.status_code == status, answer.text
     return answer.json() if answer.content else None
+
+
+async def refused(asking: Any, code: str, status: int = 409) -> Any:
+    """Return the problem that a request was answered with, which must have that code."""
+    answer = await asking
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    return answer.json()

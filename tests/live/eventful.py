@@ -26,6 +26,7 @@ from live.ledger.inputs import (
 )
 from live.ledger.liabilities import publish
 from risk.inputs import (
+    Approval,
     BalanceAdjusted,
     CancelSubmitted,
     ChannelReported,
@@ -119,7 +120,9 @@ async def _withdrawals(desk: Desk) -> None:
         WithdrawalRefused(0, refused, "operator-1", "address is blocked"),
         HotWalletReported(0, "eth", "0xhot", D(150_000)),
         HotWalletReported(0, "eth", "0xhot", D(90_000)),
-        BalanceAdjusted(0, "", "cyd", D("12.5"), "a fee charged twice", "operator-1", "operator-2"),
+        BalanceAdjusted(
+            0, "", "cyd", D("12.5"), "a fee charged twice", "operator-1", Approval(1, "operator-2")
+        ),
         DepositSeen(0, "deposit-late", "cyd", D(7), "eth", "USDC", "0x7", 1),
         DepositSeen(0, "deposit-gone", "cyd", D(7), "eth", "USDC", "0x8", 1),
         DepositSeen(0, "deposit-gone", "cyd", D(7), "eth", "USDC", "0x8", 2),

@@ -27,6 +27,7 @@ from live.ledger.book_options import BookOptions
 from live.ledger.inputs import (
     BooksReleased,
     CommandInvalid,
+    CommandRefused,
     DepositArrived,
     DepositRejected,
     DepositSeen,
@@ -111,8 +112,8 @@ BAD = (
     UserRegistered(0, "ann"),
     DepositRejected(0, "first-ann", "late"),
     HotWalletReported(0, "eth", "0x1", D(-1)),
-    BalanceAdjusted(0, "", "ann", D(1), "why not", "op", "op"),
-    BalanceAdjusted(0, "", "ann", D(0), "why not", "op", "boss"),
+    BalanceAdjusted(0, "", "ann", D(1), "why not", "op", Approval(1, "op")),
+    BalanceAdjusted(0, "", "ann", D(0), "why not", "op", Approval(1, "boss")),
     ServiceLevelSet(0, 0, "op", "it is that already"),
     ServiceLevelSet(0, 4, "op", "worse than worst"),
     ConfigChanged(0, "op"),
@@ -166,7 +167,7 @@ class Shadow:
                     self.naive.take(given, events, {name: state.mark for name, state in symbols.items()})
                     if (
                         key is not None
-                        and not isinstance(given, CommandInvalid)
+                        and not isinstance(given, CommandInvalid | CommandRefused)
                         and row["kind"] != "MarketUpdated"
                     ):
                         self.accepted[key] = self.accepted.get(key, 0) + 1
@@ -191,6 +192,7 @@ class BooksMachine(RuleBasedStateMachine):
         self.unknown: dict[str, Command] = {}  # nobody could say what became of them
         self.sent: set[str] = set()
         self.keys = itertools.count()
+        self.kyc_of: dict[str, str] = {}
         self.run(self._begin())
 
     def run(self, coroutine: Any) -> Any:
@@ -271,7 +273,13 @@ class BooksMachine(RuleBasedStateMachine):
 
     @rule(user=USERS, status=st.sampled_from(["PENDING", "APPROVED", "REJECTED"]))
     def kyc(self, user, status):
+        before = self.kyc_of.get(user)
         self.ask(KycChanged(0, user, status, "op"))
+        self.kyc_of[user] = status
+        answer = next(reversed(self.answers.values()))[1]
+        assert (answer.status, answer.code) == (
+            ("REFUSED", "already-so") if before == status else ("DONE", "")
+        )
 
     @rule(user=USERS, amount=MILLIONTHS, again=st.sampled_from([False, False, True]))
     def deposit(self, user, amount, again):
@@ -322,7 +330,9 @@ class BooksMachine(RuleBasedStateMachine):
 
     @rule(user=USERS, thousandths=st.integers(-30_000_000, 3_000_000).filter(bool))
     def adjust_balance(self, user, thousandths):
-        self.ask(BalanceAdjusted(0, "", user, D(thousandths) / 1_000, "a correction", "op", "boss"))
+        self.ask(
+            BalanceAdjusted(0, "", user, D(thousandths) / 1_000, "a correction", "op", Approval(1, "boss"))
+        )
 
     @rule(order=ORDERS, level=st.integers(1, 3))
     def degraded(self, order, level):
@@ -507,11 +517,12 @@ class BooksMachine(RuleBasedStateMachine):
     @rule()
     def release(self):
         self.ask(BooksReleased(0, "op", "to be sure"))
+        assert next(reversed(self.answers.values()))[1].code == "already-so"
 
     @rule(which=st.integers(0, len(BAD) - 1))
     def bad_command(self, which):
         self.ask(BAD[which])
-        assert next(reversed(self.answers.values()))[1].status == "INVALID"
+        assert next(reversed(self.answers.values()))[1].status != "DONE"
 
     # -- asking again
 

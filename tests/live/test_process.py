@@ -154,7 +154,7 @@ def test_withdrawal_goes_through_its_states(database):
             await desk.send_withdrawal(asked.id)
             assert await rows(database, pending, asked.id) == [("SENT", f"0x{asked.id}")]
             again = await desk.ask(WithdrawalProcessed(0, asked.id, False, None, "lost"))
-            assert again.status == "INVALID"
+            assert again.status == "REFUSED"
             assert await rows(database, "select cash, withdrawals_pending from wallets") == [(D(39), D(0))]
 
     run(scenario())

@@ -180,7 +180,7 @@ def test_what_does_not_agree_is_graded_and_a_critical_one_halts(database, what):
             told = await alerts(database)
             assert sorted(set(told)) == wanted[grade]
             order = await desk.order("bob", "ETH", 1, "0.5", leverage=5)
-            assert order.status == ("INVALID" if grade == "CRITICAL" else "DONE")
+            assert order.code == ("books-halted" if grade == "CRITICAL" else "")
 
     asyncio.run(scenario())
 
@@ -197,7 +197,7 @@ def test_halted_books_take_nothing_but_what_is_safe_until_released(database):
                 await desk.ask(WithdrawalRequested(0, "", "bob", D(1), "eth", "USDC", "0xb")),
                 await desk.ask(MarginAdjusted(0, "bob", position.position_id, D(1))),
             ]
-            assert {answer.status for answer in asked} == {"INVALID"}
+            assert {(answer.status, answer.code) for answer in asked} == {("REFUSED", "books-halted")}
             assert all("halted: USER_ASSETS" in answer.detail for answer in asked)
             (pending,) = desk.process.machine.states.withdrawals.open
             assert (await desk.ask(WithdrawalRefused(0, pending, "op", "halted"))).status == "DONE"
@@ -228,7 +228,7 @@ def test_commit_finds_at_once_what_is_wrong_in_memory(database):
             assert await alerts(database) == [("ALERT", "RECONCILIATION")]
             desk.process.machine.book._core.ledger.balances["custody"] -= D(500)
             await desk.order("ann", "ETH", 1, "0.1", leverage=5)
-            assert (await desk.order("ann", "ETH", 1, "0.1", leverage=5)).status == "INVALID"
+            assert (await desk.order("ann", "ETH", 1, "0.1", leverage=5)).code == "books-halted"
             assert await alerts(database) == [("ALERT", "RECONCILIATION"), ("P0", "RECONCILIATION")]
 
     asyncio.run(scenario())

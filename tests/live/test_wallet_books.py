@@ -27,7 +27,7 @@ from live.ledger.inputs import (
 from live.ledger.project_withdrawals import WithdrawalsProjection, WithdrawalsState
 from live.ledger.rows import WithdrawalRow
 from risk.errors import InvalidInput
-from risk.inputs import BalanceAdjusted, ConfigChanged, RoutingModeSet, ServiceLevelSet
+from risk.inputs import Approval, BalanceAdjusted, ConfigChanged, RoutingModeSet, ServiceLevelSet
 from risk.settings import RoutingConfig, RoutingMode
 from tests.live.books import Desk, a_desk, database
 from tests.postgres import postgres
@@ -36,6 +36,7 @@ from tests.risk.book_builder import D
 __all__ = ["database", "postgres"]
 
 NEEDED = ("RISK_MANAGER", "OPERATIONS")
+BOSS = Approval(7, "boss")
 STEPS: dict[str, Any] = {
     "confirm": WithdrawalConfirmed(9, "w1", "SMALL"),
     "review": WithdrawalConfirmed(9, "w1", "LARGE", NEEDED, ("BLACKLIST",)),
@@ -91,7 +92,7 @@ def test_every_step_in_every_state(state: str, step: str) -> None:
         withdrawals.check(STEPS[step])
         assert withdrawals.step(Batch(), 7, STEPS[step]).status == MAY[state][step]
     else:
-        with pytest.raises(InvalidInput, match=r"withdrawal|role|operator_id"):
+        with pytest.raises(InvalidInput, match=r"withdrawal|role"):
             withdrawals.check(STEPS[step])
 
 
@@ -113,15 +114,19 @@ def test_rows_keep_who_decided_what_and_when() -> None:
         (
             ["review"],
             WithdrawalApproved(9, "w1", "op", "ANALYST"),
-            "what is missing is OPERATIONS, RISK_MANAGER",
+            "still needs is OPERATIONS, RISK_MANAGER",
         ),
         (
             ["review", "approve"],
             WithdrawalApproved(9, "w1", "op", "OPERATIONS"),
-            "what is missing is RISK_MANAGER",
+            "still needs is RISK_MANAGER",
         ),
-        (["review", "approve"], WithdrawalApproved(9, "w1", "boss", "RISK_MANAGER"), "has not approved yet"),
-        (["review"], WithdrawalApproved(9, "w1", "", "OPERATIONS"), "operator_id was ''"),
+        (
+            ["review", "approve"],
+            WithdrawalApproved(9, "w1", "boss", "RISK_MANAGER"),
+            "has approved withdrawal w1 already",
+        ),
+        (["review"], WithdrawalApproved(9, "w1", "", "OPERATIONS"), "operator_id was empty"),
         ([], WithdrawalConfirmed(9, "w1", ""), "tier was empty"),
         ([], WithdrawalConfirmed(9, "w1", "A", (), ("NEW",)), "approvals_needed was empty"),
         ([], WithdrawalConfirmed(9, "w1", "A", ("A:B",)), "'A:B'"),
@@ -131,7 +136,7 @@ def test_rows_keep_who_decided_what_and_when() -> None:
         (["confirm", "send"], WithdrawalProcessed(9, "w1", True), "tx_hash was None"),
         (["confirm", "send"], WithdrawalProcessed(9, "w1", True, "0x", None, True), "not sent again"),
         (["confirm", "send"], WithdrawalProcessed(9, "w1", False), "reason was empty"),
-        ([], WithdrawalSending(9, "w2"), "no such withdrawal"),
+        ([], WithdrawalSending(9, "w2"), "is not on its way"),
     ],
 )
 def test_steps_without_what_they_need_are_named(steps: list[str], wrong: Any, named: str) -> None:
@@ -224,6 +229,21 @@ def test_refused_withdrawal_gives_its_fee_back_and_failed_one_waits(database: st
     asyncio.run(scenario())
 
 
+def test_a_withdrawal_refused_at_once_is_told_with_the_rule(database: str) -> None:
+    async def scenario() -> None:
+        async with a_desk(database) as desk:
+            await desk.user("ann", 100)
+            refused = await desk.ask(WithdrawalRequested(0, "", "ann", D(100), "eth", "USDC", "0xa", D(1)))
+            assert refused.code == "WITHDRAWAL_EXCEEDS_FREE"
+            sql = "select actor, action, subject, detail from audit_log where action like 'WITHDRAWAL%' order by id"
+            assert await rows(database, sql) == [
+                ("ann", "WITHDRAWAL_REQUESTED", "ann", f"{refused.id}: 100 USDC to 0xa"),
+                ("books", "WITHDRAWAL_REFUSED", "ann", f"{refused.id}: WITHDRAWAL_EXCEEDS_FREE"),
+            ]
+
+    asyncio.run(scenario())
+
+
 def test_nothing_leaves_while_halted_or_at_level_3(database: str) -> None:
     async def scenario() -> None:
         async with a_desk(database) as desk:
@@ -233,11 +253,11 @@ def test_nothing_leaves_while_halted_or_at_level_3(database: str) -> None:
             await desk.ask(WithdrawalConfirmed(0, first, "SMALL"))
             await desk.ask(ServiceLevelSet(0, 3, "op", "assets at risk"))
             stopped = WithdrawalSending(0, first), WithdrawalConfirmed(0, second, "SMALL")
-            assert await said(desk, *stopped) == ["INVALID"] * 2
+            assert [(await desk.ask(each)).code for each in stopped] == ["SERVICE_LEVEL"] * 2
             assert await said(desk, WithdrawalRefused(0, second, "op", "at risk")) == ["DONE"]
             await desk.ask(ServiceLevelSet(0, 0, "op", "over"))
             desk.process.tell(ReconciliationDone(0, "user_assets", D(1), D(2), D(1), "CRITICAL"))
-            assert await said(desk, WithdrawalSending(0, first)) == ["INVALID"]
+            assert (await desk.ask(WithdrawalSending(0, first))).code == "books-halted"
             sql = "select level, previous, operator_id, reason from service_levels order by id"
             assert await rows(database, sql) == [(3, 0, "op", "assets at risk"), (0, 3, "op", "over")]
 
@@ -266,15 +286,16 @@ def test_modes_and_pins_are_told_also_where_the_mode_stays(database: str) -> Non
     async def scenario() -> None:
         async with a_desk(database) as desk:
             row = RoutingConfig(routing_mode=RoutingMode.HL_MODE)
-            for asked in (
-                RoutingModeSet(0, "ETH", None, "op-1"),  # nothing to release
-                RoutingModeSet(0, "ETH", RoutingMode.NORMAL_MODE, "op-2"),
-                RoutingModeSet(0, "ETH", RoutingMode.NORMAL_MODE, "op-3"),  # is so already
-                RoutingModeSet(0, "ETH", RoutingMode.BETTING_MODE, "op-4"),
-                RoutingModeSet(0, "ETH", None, "op-5"),
-                ConfigChanged(0, "op-6", "ETH", row, None),
+            for asked, code in (
+                (RoutingModeSet(0, "ETH", None, "op-1"), "already-so"),
+                (RoutingModeSet(0, "ETH", RoutingMode.NORMAL_MODE, "op-2"), ""),
+                (RoutingModeSet(0, "ETH", RoutingMode.NORMAL_MODE, "op-3"), "already-so"),
+                (RoutingModeSet(0, "ETH", RoutingMode.BETTING_MODE, "op-4"), ""),
+                (RoutingModeSet(0, "ETH", None, "op-5"), ""),
+                (ConfigChanged(0, "op-6", "ETH", row, None), ""),
+                (ConfigChanged(0, "op-7", "ETH", row, None), "already-so"),
             ):
-                assert (await desk.ask(asked)).status == "DONE"
+                assert (await desk.ask(asked)).code == code
             sql = "select from_mode, to_mode, trigger, operator_id, pinned from routing_mode_logs order by id"
             normal, betting, hl = "NORMAL_MODE", "BETTING_MODE", "HL_MODE"
             assert await rows(database, sql) == [
@@ -297,27 +318,30 @@ def test_correction_needs_two_people_and_is_told(database: str) -> None:
         async with a_desk(database) as desk:
             await desk.user("ann", 10)
             terms = "ann", D(-4), "credited twice"
-            assert (await desk.ask(BalanceAdjusted(0, "", *terms, "op", "op"))).status == "INVALID"
-            assert (await desk.ask(BalanceAdjusted(0, "a1", *terms, "op", "boss"))).status == "INVALID"
-            nobody = BalanceAdjusted(0, "", "nobody", *terms[1:], "op", "boss")
+            assert (
+                await desk.ask(BalanceAdjusted(0, "", *terms, "op", Approval(1, "op")))
+            ).status == "INVALID"
+            assert (await desk.ask(BalanceAdjusted(0, "a1", *terms, "op", BOSS))).status == "INVALID"
+            nobody = BalanceAdjusted(0, "", "nobody", *terms[1:], "op", BOSS)
             assert (await desk.ask(nobody)).status == "INVALID"
-            given = BalanceAdjusted(0, "", *terms, "op", "boss")
+            given = BalanceAdjusted(0, "", *terms, "op", BOSS)
             done = await desk.ask(given, "once")
             assert (done.status, done.id) == ("DONE", f"a{done.seq}")
             assert await desk.ask(given, "once") == done
-            assert (await desk.ask(BalanceAdjusted(0, "", "ann", D(-7), "more", "op", "boss"))).code == (
+            assert (await desk.ask(BalanceAdjusted(0, "", "ann", D(-7), "more", "op", BOSS))).code == (
                 "ADJUSTMENT_EXCEEDS_FREE"
             )
             sql = "select type, amount, ref_id from balance_logs where type = 'balance_adjusted'"
             assert await rows(database, sql) == [("balance_adjusted", D(-4), done.id)]
             sql = "select actor, action, subject, detail from audit_log where action like 'BALANCE%' order by id"
+            told = "proposal 7, approved by boss: "
             assert await rows(database, sql) == [
-                ("op", "BALANCE_ADJUSTED", "ann", f"{done.id}: -4, approved by boss: credited twice"),
+                ("op", "BALANCE_ADJUSTED", "ann", f"{told}{done.id}: -4, cash 10 to 6: credited twice"),
                 (
                     "op",
                     "BALANCE_NOT_ADJUSTED",
                     "ann",
-                    f"a{done.seq + 1}: -7, approved by boss: more; refused: ADJUSTMENT_EXCEEDS_FREE",
+                    f"{told}a{done.seq + 1}: -7, cash 6 stays, ADJUSTMENT_EXCEEDS_FREE: more",
                 ),
             ]
 
@@ -331,7 +355,7 @@ def test_correction_needs_two_people_and_is_told(database: str) -> None:
         DepositSeen(0, "d", "ann", D("7.1"), "eth", "USDC", "0x7", 1),
         DepositRejected(0, "d", "dropped"),
         HotWalletReported(0, "eth", "0xhot", D(1)),
-        BalanceAdjusted(0, "", "ann", Decimal("-0.000001"), "why", "op", "boss"),
+        BalanceAdjusted(0, "", "ann", Decimal("-0.000001"), "why", "op", BOSS),
         ServiceLevelSet(0, 2, "op", "why"),
     ],
 )

@@ -23,7 +23,7 @@ _AT_ONCE = 1_000
 _NEVER = {
     "an idempotency key taken twice": """
         select idempotency_key, count(*) from input_journal
-        where idempotency_key is not null and kind not in ('MarketUpdated', 'CommandInvalid')
+        where idempotency_key is not null and kind not in ('MarketUpdated', 'CommandInvalid', 'CommandRefused')
         group by 1 having count(*) > 1""",
     "an input carried out without an answer to its key": """
         select seq, idempotency_key from input_journal i where idempotency_key is not null

@@ -225,6 +225,7 @@ def test_settings_that_changed_meanwhile_are_not_overwritten(database: str) -> N
             await done(s.rolf.ask("POST", "/operator/routing-config", routing(**changes)))
         found = await done(_decides(s.rolf, number))
         assert found["status"] == "FAILED"
+        assert found["code"] == "settings-changed"
         assert found["outcome"] == "normal_threshold was 10000 then, it is 12000 now"
         second = await _proposed(s.rita, "/operator/routing-config", routing(normal_threshold="0"))
         await done(s.rolf.ask("POST", "/operator/routing-config", routing(betting_threshold="70000")))
@@ -252,6 +253,9 @@ def test_a_proposer_who_lost_the_role_and_time_that_ran_out(database: str) -> No
         assert (late.status_code, late.json()["code"]) == (409, "proposal-expired")
         await proposals.finish()
         assert (await proposals.find(number)).status == "EXPIRED"
+        for what in ("approve", "reject"):
+            ended = await _decides(s.rolf, number, what)
+            assert (ended.status_code, ended.json()["code"]) == (409, "proposal-expired")
 
     staffed(database, body)
 
@@ -270,11 +274,13 @@ def test_a_correction_is_a_journal_entry_that_two_people_made(database: str) -> 
         kinds = await s.all("select kind, amounts from journal order by id desc limit 1")
         assert kinds[0][0] == "balance_adjusted"
         (act,) = await s.all("select actor, detail from audit_log where action = 'BALANCE_ADJUSTED'")
-        assert act[0] == s.otto.user
-        assert s.rita.user in act[1]
+        entry = (await s.all("select ref_id from journal order by id desc limit 1"))[0][0]
+        told = f"proposal {number}, approved by {s.rita.user}: {entry}: 12.5, cash 1000 to 1012.5: case 11"
+        assert act == (s.otto.user, told)
         too_much = await _proposed(s.otto, path, {"amount": "-5000", "reason": "r"})
         failed = await done(_decides(s.rita, too_much))
         assert (failed["status"], await s.cash()) == ("FAILED", D("1012.5"))
+        assert failed["code"] == "ADJUSTMENT_EXCEEDS_FREE"
         assert "free" in failed["outcome"]
         for amount in ("0", "0.0000001", "1e3", "x", 5, None):
             assert (await s.otto.ask("POST", path, {"amount": amount, "reason": "r"})).status_code == 422

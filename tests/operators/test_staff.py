@@ -12,7 +12,7 @@ from hybrid_perps import run
 from live.identity.errors import Conflict
 from live.identity.principal import Role
 from live.operators.staff import Staff
-from tests.api.operators import done
+from tests.api.operators import done, refused
 from tests.operators.staffed import Staffed, staffed
 
 
@@ -34,7 +34,11 @@ def test_the_only_super_admin_decides_alone(database: str) -> None:
         for role in ("ANALYST", None):
             last = await change(s.sam.user, role)
             assert (last.status_code, last.json()["code"]) == (409, "last-super-admin")
-        assert (await change("u" + 20 * "a", "ANALYST")).status_code == 404
+        unknown = await refused(change("u" + 20 * "a", "ANALYST"), "invalid", 422)
+        assert [each["field"] for each in unknown["errors"]] == ["body.account"]
+        nobody = {"email": "nobody@example.org", "role": "ANALYST", "reason": "r"}
+        unknown = await refused(s.sam.ask("POST", "/operator/operators", nobody), "invalid", 422)
+        assert [each["field"] for each in unknown["errors"]] == ["body.email"]
         assert (await change(s.ann.user, "KING")).status_code == 422
         acts = await s.all(
             "select action, subject, detail from audit_log where actor = $1 order by id", s.sam.user
@@ -79,10 +83,14 @@ def test_with_several_super_admins_two_must_agree(database: str) -> None:
 def test_a_change_that_cannot_be_made_any_more_fails_and_changes_nothing(database: str) -> None:
     async def body(s: Staffed) -> None:
         await done(s.sam.ask("POST", "/operator/operators", _change(s.rolf.user, "SUPER_ADMIN")))
-        asked = await done(s.sam.ask("POST", "/operator/operators", _change("u" + 20 * "a", "ANALYST")), 202)
-        path = f"/operator/proposals/{asked['proposal']['id']}/approve"
-        found = await done(s.rolf.ask("POST", path, {"reason": "fine"}))
-        assert (found["status"], "there is no such account" in found["outcome"]) == ("FAILED", True)
+        change = _change(s.ann.user, "ANALYST")
+        asked = [await done(s.sam.ask("POST", "/operator/operators", change), 202) for _ in range(2)]
+        paths = [f"/operator/proposals/{each['proposal']['id']}/approve" for each in asked]
+        first, second = [await done(s.rolf.ask("POST", path, {"reason": "fine"})) for path in paths]
+        assert (first["status"], first["code"]) == ("EXECUTED", None)
+        assert (second["status"], second["code"]) == ("FAILED", "already-so")
+        acts = await s.all("select action from audit_log where subject = $1 order by id", s.ann.user)
+        assert [action for (action,) in acts].count("OPERATOR_ADDED") == 1
 
     staffed(database, body)
 

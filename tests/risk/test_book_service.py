@@ -15,7 +15,7 @@ from risk.events import (
     Source,
     VenueOrderRequested,
 )
-from risk.inputs import BalanceAdjusted, ServiceLevelSet, WithdrawalEnded, WithdrawalSubmitted
+from risk.inputs import Approval, BalanceAdjusted, ServiceLevelSet, WithdrawalEnded, WithdrawalSubmitted
 from tests.risk.book_builder import CROSS, D, Desk, changes, money, of, one
 
 
@@ -32,7 +32,9 @@ def set_level(desk, level):
 
 
 def adjust(desk, amount, *, user="ann", reason="a fee charged twice", operator="op", approver="boss"):
-    return desk.handle(BalanceAdjusted(desk.ts, "a1", user, money(amount), reason, operator, approver))
+    return desk.handle(
+        BalanceAdjusted(desk.ts, "a1", user, money(amount), reason, operator, Approval(1, approver))
+    )
 
 
 def withdraw(desk, amount, wid="w1", fee=0):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from risk.errors import InvalidInput
+from risk.errors import AlreadySo, InvalidInput
 from risk.events import (
     AlertLevel,
     AlertRaised,
@@ -232,5 +232,6 @@ def test_an_operator_lifts_the_halt_of_a_symbol(desk):
     assert one(desk.order("ann", "ETH", 1, 10, leverage=10), OrderRefused).code == "HL_HALTED"
     lifted = one(desk.handle(HlHaltLifted(desk.ts, "ETH", "olga")), GuardChanged)
     assert (lifted.guard, lifted.symbol, lifted.state) == ("HL_HALT", "ETH", "CLOSED")
-    assert not desk.handle(HlHaltLifted(desk.ts, "ETH", "olga"))
+    with pytest.raises(AlreadySo, match="'ETH'; it is not halted"):
+        desk.handle(HlHaltLifted(desk.ts, "ETH", "olga"))
     assert sent_by(desk.order("ann", "ETH", 1, 10, leverage=10))

@@ -125,10 +125,7 @@ async def list_alerts(using: Using, _: Seer, asked: Annotated[Paging, Query()]) 
 @router.get("/audit-log", response_model=PageOf[AuditItem])
 async def list_acts(using: Using, _: Auditor, asked: Annotated[ActsPaging, Query()]) -> Response:
     """List what was done, by whom, the newest first."""
-    found = asked.span("ts", nanoseconds=True)
-    if asked.subject is not None:
-        found.append(Condition("subject = {}", asked.subject))
-    return await _page(using, ACTS, asked, found)
+    return await _page(using, ACTS, asked, asked.span("ts", nanoseconds=True) + asked.conditions())
 
 
 async def _page(using: Services, overview: Overview, asked: Paging, conditions: list[Condition]) -> Response:

@@ -21,12 +21,13 @@ from live.api.operator_forms import (
     SettingsItem,
     told,
 )
-from live.api.problems import documented
+from live.api.problems import Problem, documented
 from live.api.services import Using
 from live.identity.principal import Principal
 from live.operators.bounds import RISK_BOUNDS, ROUTING_BOUNDS, Bounds
 from live.operators.changes import shown
 from live.operators.permissions import Permission
+from live.operators.settings_store import DEFAULT_ROW
 from risk.settings import RiskConfig, RoutingConfig, RoutingMode
 
 _PROPOSED: dict[int | str, dict[str, Any]] = {
@@ -42,9 +43,13 @@ Lifter = Annotated[Principal, may(Permission.LIFT_HALT)]
 Releaser = Annotated[Principal, may(Permission.RELEASE_BOOKS)]
 
 
-@router.get("/routing-config/{symbol}", summary="Which routing row counts for a symbol?")
+@router.get(
+    "/routing-config/{symbol}", responses=documented(404), summary="Which routing row counts for a symbol?"
+)
 async def get_routing(using: Using, _: Seer, symbol: Annotated[Row, Path()]) -> SettingsItem:
     """Show the symbol's own row, or the default one, ``*``, and the bounds of its thresholds."""
+    if symbol != DEFAULT_ROW and not await using.office.settings.is_traded(symbol):
+        raise Problem(404, "unknown-symbol", f"there is no symbol {symbol}")
     return _settings(await using.office.settings.routing(symbol), ROUTING_BOUNDS)
 
 
@@ -59,7 +64,7 @@ async def change_routing(using: Using, by: Router, key: IdempotencyKey, body: Ro
     return told(await using.office.desk.change_settings(by, body.symbol, body.changes, body.reason, name))
 
 
-@router.put("/routing-mode/{symbol}", response_model=Done, responses=documented(409, 504))
+@router.put("/routing-mode/{symbol}", response_model=Done, responses=documented(404, 409, 504))
 async def set_mode(
     using: Using, by: Router, key: IdempotencyKey, symbol: SymbolName, body: ModeBody
 ) -> Response:
@@ -99,7 +104,7 @@ async def roll_service_back(using: Using, by: Switcher, key: IdempotencyKey, bod
     return told(await using.office.desk.roll_service_back(by, body.switch, body.reason, name))
 
 
-@router.post("/halts/{symbol}/lift", response_model=Done, responses=documented(409, 504))
+@router.post("/halts/{symbol}/lift", response_model=Done, responses=documented(404, 409, 504))
 async def lift_halt(
     using: Using, by: Lifter, key: IdempotencyKey, symbol: SymbolName, body: ReasonBody
 ) -> Response:
@@ -107,7 +112,7 @@ async def lift_halt(
     return told(await using.office.desk.lift_halt(by, symbol, body.reason, command_key(by.user, key)))
 
 
-@router.post("/books/release", status_code=202, response_model=Done, responses=documented(409))
+@router.post("/books/release", status_code=202, response_model=Done, responses=documented(409, 504))
 async def release_books(using: Using, by: Releaser, key: IdempotencyKey, body: ReasonBody) -> Response:
     """Propose to let the books go on after a critical reconciliation; a second person must approve it."""
     return told(await using.office.desk.release_books(by, body.reason, command_key(by.user, key)))

@@ -87,7 +87,7 @@ async def blacklist(using: Using, _: Seer) -> list[BlacklistItem]:
     return [BlacklistItem(**item) for item in page.items]
 
 
-@router.post("/blacklist", status_code=201, response_model=BlacklistItem)
+@router.post("/blacklist", status_code=201, response_model=BlacklistItem, responses=documented(409))
 async def add_to_blacklist(using: Using, by: Lister, body: BlacklistBody) -> Response:
     """Have withdrawals to an address reviewed; those that are approved already are not sent any more."""
     address = await using.office.desk.blacklist(by, body.address, body.reason)
@@ -116,7 +116,7 @@ async def adjust_balance(
     return told(await using.office.desk.adjust_balance(by, user, body.amount, body.reason, name))
 
 
-@router.post("/users/{user}/kyc", response_model=Done, responses=documented(409, 504))
+@router.post("/users/{user}/kyc", response_model=Done, responses=documented(404, 409, 504))
 async def set_kyc(
     using: Using, by: KycSetter, key: IdempotencyKey, user: UserName, body: KycBody
 ) -> Response:

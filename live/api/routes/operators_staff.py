@@ -85,7 +85,7 @@ async def list_operators(using: Using, _: Seer) -> list[OperatorItem]:
 @router.post(
     "/operators",
     response_model=Done,
-    responses=_PROPOSED | documented(404, 409),
+    responses=_PROPOSED | documented(409),
     summary="Add, change or remove an operator",
 )
 async def change_operator(using: Using, by: Manager, key: IdempotencyKey, body: OperatorBody) -> Response:
