@@ -1,6 +1,9 @@
 """Shared test settings: deterministic Hypothesis, and the place of real history when there is any."""
 
 import gc
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of long files first; the order within a file stays."""
     place = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(item.path, len(LONG)))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector off all that was imported and collected: half a million objects, which stay to the end."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let what was kept from the collector end in order."""
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def books_that_leave_the_collector_alone() -> Iterator[None]:
+    """Have no books in this process collect and freeze: walking what pytest holds would outlast most tests of them.
+
+    Books in processes of their own do, as always.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if (server := sys.modules.get("live.books.server")) is not None:
+            patch.setattr(server, "calm_collector", nullcontext)
+        yield
 
 
 @pytest.fixture(scope="session")

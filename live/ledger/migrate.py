@@ -4,6 +4,7 @@ Only forward: the tables hold money that was moved, and undoing a step would dro
 step is another step, or a backup.
 """
 
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -28,9 +29,12 @@ def upgrade(dsn: str) -> None:
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        _refuse_newer(_revision(connection))
+        found = _revision(connection)
+        _refuse_newer(found)
         if (encoding := connection.scalar(text("show server_encoding"))) != "UTF8":
             raise InvalidInput(f"the database's encoding was {encoding}, it must be UTF8")
+        if found == latest_revision():
+            return
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -80,5 +84,6 @@ def _config() -> Config:
     return config
 
 
+@cache
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
