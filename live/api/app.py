@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -12,6 +12,7 @@ from live.api.lean import LeanRoute, LeanRoutes
 from live.api.middleware.entrance import Entrance
 from live.api.middleware.errors import Errors
 from live.api.services import Services
+from live.api.unique_names import look_at_body
 
 PREFIX = "/v1"
 _EVERY_ROUTE = (400, 413, 415, 422, 429, 500, 503)
@@ -47,6 +48,7 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(look_at_body)],
     )
     app.state.services = services
     problems.install(app)

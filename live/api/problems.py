@@ -30,6 +30,7 @@ _RETRY = {"Retry-After": "1"}
 _OURS = {400: "malformed", 413: "too-large", 422: "invalid"}  # where the framework has other words
 _KEY = f"header.{HEADER}"
 _REUSED = f"{HEADER} came with another request before; use a new one"
+_NO_JSON = "the body was no valid JSON"
 _DATABASE_LOST = "the database does not answer; try again shortly"
 
 
@@ -37,7 +38,7 @@ class FieldError(BaseModel):
     """Say what is wrong with one field of a request."""
 
     field: str = Field(examples=["body.size"])
-    detail: str = Field(examples=["Input should be greater than 0"])
+    detail: str = Field(examples=["was 0; it must be 1 or more"])
 
 
 class ProblemDocument(BaseModel):
@@ -180,7 +181,8 @@ async def _http(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code)
     code = _OURS.get(status) or status.phrase.lower().replace(" ", "-")
     headers = error.headers if status is not HTTPStatus.METHOD_NOT_ALLOWED else _allowed(request)
-    problem = Problem(status, code, str(error.detail), headers=headers)
+    detail = _NO_JSON if status is HTTPStatus.BAD_REQUEST else str(error.detail)
+    problem = Problem(status, code, detail, headers=headers)
     return problem_response(problem, request.scope["request_id"])
 
 
@@ -202,7 +204,7 @@ def _invalid(error: RequestValidationError) -> Problem:
     """Name each field that is wrong, without its value: it may be a password."""
     found = error.errors()
     if any(each["type"] == "json_invalid" for each in found):
-        return Problem(400, "malformed", "the body was no valid JSON")
+        return Problem(400, "malformed", _NO_JSON)
     errors = [FieldError(field=_name(each["loc"]), detail=wrong(each)) for each in found]
     return Problem(422, "invalid", f"{errors[0].field}: {errors[0].detail}", errors=errors)
 

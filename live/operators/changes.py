@@ -1,5 +1,6 @@
 """Changes of settings: from what an operator names to a whole row or config, as the books take it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
@@ -8,7 +9,19 @@ from typing import Any
 import msgspec
 
 from risk.errors import InvalidInput
-from risk.settings import RiskConfig, RoutingConfig
+from risk.settings import RiskConfig, RoutingConfig, RoutingMode
+
+_EXPECTED = re.compile(r"Expected `(\w+)`, got `(\w+)`")
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+_SHAPES = {
+    "decimal": "a decimal as text",
+    "int": "a whole number",
+    "float": "a number with a point or an exponent",
+    "bool": "true or false",
+    "str": "text",
+    "array": "a list",
+    "object": "an object",
+}
 
 
 def changed[Row: (RoutingConfig, RiskConfig)](row: Row, changes: Mapping[str, Any]) -> Row:
@@ -25,6 +38,7 @@ def changed[Row: (RoutingConfig, RiskConfig)](row: Row, changes: Mapping[str, An
             raise InvalidInput(f"changes named {name!r}; it must be one of {', '.join(sorted(known))}")
         if isinstance(value, float):
             raise InvalidInput(f"{name} was {value}; write it as text, so that every digit counts")
+        _check_text(name, value)
     whole = shown(row) | dict(changes)
     try:
         return msgspec.convert(whole, kind)
@@ -61,7 +75,22 @@ def _text(value: Any) -> Any:
             return value
 
 
+def _check_text(name: str, value: Any) -> None:
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold
+        raise InvalidInput(f"{name} held no text; it must be what UTF-8 can write") from None
+
+
 def _told(error: msgspec.ValidationError) -> str:
-    """Say of a wrong shape where it is, as the settings name it."""
+    """Say of a wrong shape where it is, as the settings name it, and what would be right."""
     detail, _, place = str(error).partition(" - at `$.")
-    return f"{place.rstrip('`') or 'changes'}: {detail}"
+    place = place.rstrip("`") or "changes"
+    if found := _EXPECTED.fullmatch(detail):
+        wanted, given = (_SHAPES.get(shape, shape) for shape in found.groups())
+        return f"{place} was {given}; it must be {wanted}"
+    if found := _MISSING.fullmatch(detail):
+        return f"{place}.{found[1]} must be given"
+    if detail.startswith("Invalid enum"):
+        return f"{place} must be one of {', '.join(RoutingMode)}"
+    return f"{place} must be {_SHAPES['decimal']}"

@@ -78,7 +78,12 @@ WHY = {"reason": "to see"}
 OF_OPERATORS: list[tuple[str, Any, str, str]] = [
     ("/risk-config", WHY | {"changes": {"reserve_floor": "-1"}}, "body.changes.reserve_floor", "was -1"),
     ("/risk-config", WHY | {"changes": {"nonsense": "1"}}, "body.changes", "named 'nonsense'"),
-    ("/risk-config", WHY | {"changes": {"reserve_floor": []}}, "body.changes.reserve_floor", "Expected"),
+    (
+        "/risk-config",
+        WHY | {"changes": {"reserve_floor": []}},
+        "body.changes.reserve_floor",
+        "must be a decimal as text",
+    ),
     (
         "/routing-config",
         WHY | {"symbol": "DOGE", "changes": {"normal_threshold": "1"}},

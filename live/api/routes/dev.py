@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, field_validator
 
+from live.api.access_forms import Body
 from live.api.auth import needs
 from live.api.bodies import Money
 from live.api.idempotency import IdempotencyKey, command_key
@@ -27,7 +28,7 @@ LARGEST_MOVE = 4  # per cent; beyond 5 the books take a price for a mistake
 router = APIRouter(prefix="/dev", tags=["dev"])
 
 
-class TestFunds(BaseModel):
+class TestFunds(Body):
     """Ask for test funds: USDC that nobody owns, at most 100 000."""
 
     amount: Annotated[Money, Field(examples=["10000"])]
@@ -49,7 +50,7 @@ class Given(BaseModel):
     deposit_id: str = Field(examples=["uabcdefghijklmnopqrst:faucet:funds-1"])
 
 
-class Move(BaseModel):
+class Move(Body):
     """Ask the market to move."""
 
     symbol: Symbol
