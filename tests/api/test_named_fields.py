@@ -93,9 +93,8 @@ OF_OPERATORS: list[tuple[str, Any, str, str]] = [
     ("/routing-config", WHY | {"symbol": "", "changes": {"normal_threshold": "1"}}, "body.symbol", "or *"),
     ("/service-level", {"level": 2, "reason": " "}, "body.reason", "must be text that is not blank"),
     ("/service-level", {"level": 2, "reason": "a\0"}, "body.reason", "without NUL"),
-    ("/service-level", {"level": 0, "reason": "r"}, "body.level", "in force already"),
     ("/users/{user}/adjustments", WHY | {"amount": "0"}, "body.amount", "must be an amount other than 0"),
-    ("/users/nobody/kyc", WHY | {"kyc_status": "NONE"}, "path.user", "nobody"),
+    ("/operators", WHY | {"account": "u" + 20 * "a", "role": None}, "body.account", "no such account"),
 ]
 
 

@@ -100,3 +100,60 @@ def test_books_of_other_rules_are_refused_and_unchanged(postgres: Postgres) -> N
         upgrade(dsn)
     assert fetch(dsn, "select version_num from alembic_version") == [("0007",)]
     assert fetch(dsn, "select seq from input_journal") == [(0,)]
+
+
+_OPENED = """insert into input_journal (seq, ts, kind, body, link)
+    values (0, 0, 'BooksOpened', '[]', sha256('')) returning 1"""
+_AGREED = "proposal 5, approved by ub: "
+NO_LONGER_TAKEN = [
+    ("BALANCE_ADJUSTED", "a7: -4, approved by boss: credited twice"),
+    ("BALANCE_NOT_ADJUSTED", "a7: -4, approved by boss: credited twice; refused: ADJUSTMENT_EXCEEDS_FREE"),
+    ("KYC_CHANGED", "PENDING to PENDING: why"),
+    ("ROUTING_MODE_SET", "HL_MODE pinned to HL_MODE pinned: why"),
+    ("ROUTING_MODE_SET", "NORMAL_MODE to NORMAL_MODE"),
+    ("HL_HALT_LIFTED", "was open: why"),
+    ("BOOKS_RELEASED", f"{_AGREED}were open: why"),
+    ("RISK_CONFIG_CHANGED", f"{_AGREED}nothing changed: why"),
+    ("ROUTING_CONFIG_CHANGED", "nothing changed"),
+]
+STILL_TAKEN = [
+    ("KYC_CHANGED", "PENDING to APPROVED: PENDING to PENDING: why"),
+    ("ROUTING_MODE_SET", "HL_MODE pinned to HL_MODE: why"),
+    ("ROUTING_MODE_SET", "NORMAL_MODE to NORMAL_MODE pinned: why"),
+    ("HL_HALT_LIFTED", "halted to open: was open"),
+    ("BOOKS_RELEASED", f"{_AGREED}halted (x was 2, not 1) to open: were open"),
+    ("ROUTING_CONFIG_CHANGED", "normal_threshold 1 to 2: nothing changed"),
+]
+
+
+def _before_0009(dsn: str, *acts: tuple[str, str]) -> None:
+    """Make a database of the tables before revision 0009, with books that have these acts."""
+    upgrade(dsn)
+    fetch(dsn, "select ensure_partitions(0, 0)")
+    fetch(dsn, _OPENED)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("drop index audit_by_withdrawal, audit_by_proposal")
+        connection.execute("alter table access.proposals drop column code")
+        connection.execute("update alembic_version set version_num = '0008'")
+        for action, detail in acts:
+            connection.execute("select append_audit('ua', %s, 'x', %s, 0, 0)", (action, detail))
+
+
+@pytest.mark.parametrize("act", NO_LONGER_TAKEN, ids=lambda act: act[0])
+def test_books_with_acts_that_are_not_taken_any_more_are_refused(
+    postgres: Postgres,  # noqa: F811
+    act: tuple[str, str],
+) -> None:
+    dsn = postgres.new_database("acts")
+    _before_0009(dsn, act)
+    with pytest.raises(Exception, match="0008 reads them; begin new ones in an empty database"):
+        upgrade(dsn)
+    assert fetch(dsn, "select version_num from alembic_version") == [("0008",)]
+
+
+def test_books_without_such_acts_go_on(postgres: Postgres) -> None:  # noqa: F811
+    dsn = postgres.new_database("no_acts")
+    _before_0009(dsn, *STILL_TAKEN)
+    upgrade(dsn)
+    check_revision(dsn)
+    fetch(dsn, "select code from access.proposals")

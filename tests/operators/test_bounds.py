@@ -109,6 +109,23 @@ def test_of_the_risk_config_switches_and_tables_always_need_a_second_person() ->
 
 
 @pytest.mark.parametrize(
+    ("agreed", "last", "new", "anomaly"),
+    [
+        (True, True, False, False),  # as a mode that is pinned: one person stops it
+        (True, False, True, False),  # and takes that back
+        (False, False, True, True),  # as a threshold that was 0
+        (False, True, True, False),
+        (False, False, False, False),
+    ],
+)
+def test_to_internalise_what_two_people_had_off_needs_two(
+    agreed: bool, last: bool, new: bool, anomaly: bool
+) -> None:
+    base, before, after = (replace(ROUTING, internal_whitelisted=value) for value in (agreed, last, new))
+    assert anomalies(before, after, base) == (("internal_whitelisted",) if anomaly else ())
+
+
+@pytest.mark.parametrize(
     ("agreed", "new", "anomaly"),
     [
         ("10000", "99999", False),
