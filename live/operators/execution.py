@@ -21,6 +21,8 @@ from risk.inputs import Approval, BalanceAdjusted
 from risk.numbers import to_decimal
 from risk.settings import DAY_NS
 
+_REFUSAL = """select detail from audit_log where subject = $1 and seq = $2 and action = 'BALANCE_NOT_ADJUSTED'
+    and action <> 'ROUTING_DECIDED'"""
 _SOON_NS = DAY_NS // 2  # the books remember answers for longer than that
 
 
@@ -106,6 +108,8 @@ class Execution:
                 return invalid(given.detail)
             case CommandRefused():
                 return refused(given.code, given.detail)
+            case BalanceAdjusted() if told := await self._pool.fetchval(_REFUSAL, found.subject, row["seq"]):
+                return refused("balance-not-adjusted", told)
             case _:
                 return Answer("DONE", row["seq"])
 

@@ -151,6 +151,24 @@ def test_books_with_acts_that_are_not_taken_any_more_are_refused(
     assert fetch(dsn, "select version_num from alembic_version") == [("0008",)]
 
 
+def test_books_with_a_withdrawal_that_was_refused_at_once_are_refused(postgres: Postgres) -> None:  # noqa: F811
+    dsn = postgres.new_database("at_once")
+    _before_0009(dsn)
+    fetch(
+        dsn,
+        "insert into users (id, kyc_status, seq, created_at) values ('ann', 'NONE', 0, now()) returning 1",
+    )
+    fetch(
+        dsn,
+        """insert into withdrawals (id, user_id, chain, asset, amount, address, status, seq, updated_seq, created_at,
+            fee, refused_by, reason, processed_at, passed)
+        values ('w7', 'ann', 'eth', 'USDC', 5, '0xa', 'REFUSED', 7, 7, now(), 0, 'books', 'r', now(), '{}')
+        returning 1""",
+    )
+    with pytest.raises(Exception, match="0008 reads them; begin new ones in an empty database"):
+        upgrade(dsn)
+
+
 def test_books_without_such_acts_go_on(postgres: Postgres) -> None:  # noqa: F811
     dsn = postgres.new_database("no_acts")
     _before_0009(dsn, *STILL_TAKEN)

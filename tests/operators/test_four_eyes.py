@@ -353,3 +353,21 @@ def test_what_breaks_off_at_the_books_is_done_once(database: str, after: bool, d
         assert await s.cash() == D("1012.5")
 
     staffed(database, body)
+
+
+def test_what_broke_off_and_was_refused_failed_also_when_the_books_have_forgotten(database: str) -> None:
+    async def body(s: Staffed) -> None:
+        path = f"/operator/users/{s.ann.user}/adjustments"
+        number = await _proposed(s.otto, path, {"amount": "-5000", "reason": "r"})
+        proposals, services = s.api.services.office.proposals, s.api.services
+        proposals._execution._bus = _Breaking(services.bus, after=True)
+        assert (await _decides(s.rita, number)).status_code == 504
+        await services.pool.execute("delete from idempotency_keys where key = $1", f"proposal:{number}")
+        later = services.clock() + 2 * 24 * 3600 * 10**9
+        proposals._execution._clock = lambda: later
+        await proposals.finish()
+        found = await proposals.find(number)
+        assert (found.status, found.code) == ("FAILED", "balance-not-adjusted")
+        assert "cash 1000 stays, ADJUSTMENT_EXCEEDS_FREE" in (found.outcome or "")
+
+    staffed(database, body)
