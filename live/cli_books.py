@@ -12,12 +12,15 @@ import typer
 from live.books.feed import Feed, NoFeed
 from live.books.process import BooksProcess
 from live.books.server import BooksServer
+from live.ending import Ending
 from live.ledger.book_options import BookOptions
 from live.settings import LiveSettings, read_settings, without_password
 from risk.market import SymbolSpec
 from risk.numbers import install_context
 from risk.settings import Settings
 from venues.hyperliquid.specs import bundled_specs
+
+_END_S = 45.0  # the last commit 20, the last snapshot 20
 
 
 def books_command(synthetic: bool, take_over: bool) -> None:
@@ -35,7 +38,8 @@ def books_command(synthetic: bool, take_over: bool) -> None:
         lost=lambda error, pause_s: say(f"lost: {error}; opening again in {pause_s:.1f} s"),
         progress=show_replayed,
     )
-    asyncio.run(_until_stopped(server), loop_factory=loop_factory())
+    with Ending(_END_S) as ending, ending.closing("the books and their database"):
+        asyncio.run(_until_stopped(server, ending), loop_factory=loop_factory())
     say("stopped in order")
 
 
@@ -58,9 +62,14 @@ def feed_and_specs(synthetic: bool) -> tuple[Feed, dict[str, SymbolSpec]]:
     return SyntheticFeed(specs), specs
 
 
-async def _until_stopped(server: BooksServer) -> None:
+async def _until_stopped(server: BooksServer, ending: Ending) -> None:
     running = asyncio.create_task(server.run())
-    with signals_call(running.cancel):
+
+    def stop() -> None:
+        ending.begin()
+        running.cancel()
+
+    with signals_call(stop):
         await asyncio.wait({running})
     if not running.cancelled():
         running.result()

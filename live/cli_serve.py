@@ -27,6 +27,7 @@ from live.books.process import BooksProcess
 from live.books.server import BooksServer
 from live.cli_books import feed_and_specs, loop_factory, say, show_opened, show_replayed, signals_call
 from live.database import opened_in_thread
+from live.ending import Ending
 from live.identity.mail import Letter
 from live.ledger.book_options import BookOptions
 from live.settings import read_settings, without_password
@@ -38,6 +39,7 @@ from risk.settings import Settings
 _LARGEST_MESSAGE = 16_384  # bytes; what the stream takes is less
 _BACKLOG = 2048
 _FINISH_S = 10  # how long requests may take to finish when we stop
+_END_S = 45.0  # the same, and all that follows: connections 10, the last commit 20
 _BANNER = """\
 *** DEVELOPMENT: the market is synthetic, test funds are given away, mails are printed here. ***
 *** Use this for nothing that is worth anything.                                             ***"""
@@ -53,6 +55,18 @@ class Serving:
     tls_cert: Path | None
     tls_key: Path | None
     log_level: str
+
+
+@dataclass(frozen=True)
+class _Site:
+    """Hold what it serves with, and ``stop``, which is set once it shall end."""
+
+    how: Serving
+    settings: ApiSettings
+    listening: socket.socket
+    tls: ssl.SSLContext | None
+    ending: Ending
+    stop: asyncio.Event
 
 
 @dataclass
@@ -78,47 +92,53 @@ def serve_command(how: Serving) -> None:
         settings = settings.model_copy(update={"public_url": _address(how, listening)})
     logs.configure(how.log_level)
     logging.getLogger("stamina").setLevel(logging.ERROR)  # it tells of every attempt; we tell of the loss
-    with listening, asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_until_stopped(how, settings, listening, tls))
+    with (
+        listening,
+        Ending(_END_S) as ending,
+        ending.closing("threads"),
+        asyncio.Runner(loop_factory=loop_factory()) as runner,
+    ):
+        runner.run(_until_stopped(_Site(how, settings, listening, tls, ending, asyncio.Event())))
     say("stopped in order")
 
 
-async def _until_stopped(
-    how: Serving, settings: ApiSettings, listening: socket.socket, tls: ssl.SSLContext | None
-) -> None:
+async def _until_stopped(at: _Site) -> None:
     """Serve; the first signal stops in order whatever has begun by then."""
-    stop = asyncio.Event()
-    with signals_call(stop.set):
-        serving = asyncio.create_task(_serve(how, settings, listening, tls, stop))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        await serving
+
+    def stop() -> None:
+        at.ending.begin()
+        at.stop.set()
+
+    with signals_call(stop):
+        await _serve(at)
 
 
-async def _serve(
-    how: Serving,
-    settings: ApiSettings,
-    listening: socket.socket,
-    tls: ssl.SSLContext | None,
-    stop: asyncio.Event,
-) -> None:
-    if how.dev:
+async def _serve(at: _Site) -> None:
+    if at.how.dev:
         say(_BANNER)
-    beside = _database_alone(settings) if settings.bus_url is not None else _books(settings, how.dev, stop)
-    async with beside as found:
-        if stop.is_set():
-            return
-        told = _print_letter if how.dev else None
-        async with open_services(
-            settings, found.dsn, found.here, dev=how.dev, move_market=found.move_market, told=told
-        ) as services:
+    here = at.settings.bus_url is None
+    beside = _books(at.settings, at.how.dev, at.stop) if here else _database_alone(at.settings)
+    with at.ending.closing("the books and their database" if here else "the database"):
+        async with beside as found:
+            if not at.stop.is_set():
+                await _serve_beside(at, found)
+
+
+async def _serve_beside(at: _Site, found: _Beside) -> None:
+    told = _print_letter if at.how.dev else None
+    services_of = open_services(
+        at.settings, found.dsn, found.here, dev=at.how.dev, move_market=found.move_market, told=told
+    )
+    with at.ending.closing("what requests share"):
+        async with services_of as services:
             # our own database may come back on another socket
             found.moved = lambda dsn: move_pool(services.pool, dsn)
             app = create_app(services)
-            _say_where(how, settings, found, listening)
+            _say_where(at.how, at.settings, found, at.listening)
             async with chores(services):
-                await serve_app(app, listening, stop, tls, found.books)
+                with at.ending.closing("requests"):
+                    await serve_app(app, at.listening, at.stop, at.tls, found.books)
+                at.ending.begin()  # also where the books ended, and nobody said stop
 
 
 async def serve_app(

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 
 from live.api.services import Services
 from live.books.commands import NotAnswered, Overloaded
 from live.identity import wallet
 from live.ledger.writer import LOST
+from live.tasks import end
 
 _EVERY_S = 5.0
 _TIDY_EVERY = 720  # rounds: an hour
@@ -26,8 +27,7 @@ async def chores(services: Services) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        running.cancel()
-        await asyncio.wait({running})
+        await end(running)
 
 
 async def _rounds(services: Services) -> None:
@@ -37,8 +37,10 @@ async def _rounds(services: Services) -> None:
         await _tried("finishing proposals", services.office.proposals.finish)
         if number % _TIDY_EVERY == 0:
             await _tried("tidying up", services.identity.tidy)
-        if number == 1:  # seconds of importing: later than the start, which shall be quick
-            await _tried("making ready for wallets", partial(asyncio.to_thread, wallet.prepare))
+        if (
+            number == 1
+        ):  # seconds of importing: later than the start, which shall be quick, and no end waits for it
+            threading.Thread(target=wallet.prepare, name="wallets", daemon=True).start()
         number += 1
         await asyncio.sleep(_EVERY_S)
 

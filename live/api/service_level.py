@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from live.ledger.writer import LOST
+from live.tasks import end
 from risk.service import CLOSED
 
 _EVERY_S = 1.0
@@ -55,5 +56,4 @@ async def open_service_level(pool: asyncpg.Pool) -> AsyncIterator[ServiceLevel]:
     try:
         yield level
     finally:
-        watching.cancel()
-        await asyncio.wait({watching})
+        await end(watching)

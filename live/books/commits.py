@@ -4,6 +4,7 @@ What is handled while a commit is on its way goes into the next one, so a batch 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,13 +16,14 @@ from live.books.reconciliation import Reconciler
 from live.ledger.inputs import LedgerInput
 from live.ledger.machine import Machine
 from live.ledger.snapshots import Snapshot, store_snapshot
-from live.ledger.writer import Writer, reaching_database
+from live.ledger.writer import DatabaseLost, Writer, reaching_database
 from risk.events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import HlAccount
 from risk.settings import DAY_NS
 from strategies.driver import VenuePort
 
 Request = VenueOrderRequested | VenueCancelRequested
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -174,9 +176,12 @@ class Commits:
     # -- snapshots
 
     async def store_last(self) -> None:
-        """Keep the state at the end of the books, unless the last snapshot has it."""
+        """Keep the state at the end of the books, unless the last snapshot has it; without it they open later."""
         if self._snapshot_seq != self._machine.seq:
-            await self._store(Snapshot.of(self._machine))
+            try:
+                await self._store(Snapshot.of(self._machine))
+            except DatabaseLost as error:
+                _log.warning("the last snapshot of the books was not kept: %s", error)
 
     async def _store(self, snapshot: Snapshot) -> None:
         with reaching_database():

@@ -35,6 +35,7 @@ from live.books.bus_wire import (
 )
 from live.books.commands import NotAnswered, invalid
 from live.books.redis_events import publish_events
+from live.tasks import end
 from risk.errors import HybridPerpsError, InvalidInput
 
 _READ_AT_ONCE = 256
@@ -222,8 +223,6 @@ async def serving_redis(url: str, books: InProcessBus) -> AsyncIterator[RedisBoo
         try:
             yield served
         finally:
-            served.running.cancel()
-            telling.cancel()
-            await asyncio.wait({served.running, telling})
+            await end(served.running, telling)
         if not telling.cancelled() and (error := telling.exception()) is not None:
             raise error

@@ -27,6 +27,7 @@ from live.books.bus_wire import (
 from live.books.commands import Answer, Command, NotAnswered, Overloaded
 from live.books.known_answers import settle
 from live.books.queries import Query, View
+from live.tasks import end
 
 _SENT_AT_ONCE = 256
 _READ_AT_ONCE = 64
@@ -191,7 +192,6 @@ async def redis_bus(url: str, limits: BusLimits | None = None) -> AsyncIterator[
         try:
             yield bus
         finally:
-            running.cancel()
-            await asyncio.wait({running})
+            await end(running)
         if not running.cancelled() and (error := running.exception()) is not None:
             raise error

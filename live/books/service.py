@@ -16,6 +16,7 @@ from live.ledger.book_options import BookOptions
 from live.ledger.machine import Machine
 from live.ledger.recovery import recover
 from live.ledger.writer import Writer
+from live.tasks import end
 from risk.errors import InvalidInput
 from risk.inputs import HlAccount
 from strategies.driver import VenuePort
@@ -73,9 +74,9 @@ async def open_books(
         try:
             yield process
         finally:
-            watching.cancel()
-            chores.cancel()  # and with them ``running``, once: a second time would break off its last commit
-            await asyncio.wait({chores, watching})
+            await end(
+                chores, watching
+            )  # and ``running`` with the chores, once: twice would break off its last commit
             await asyncio.wait({running})
         for task in (running, chores):
             if not task.cancelled() and (error := task.exception()) is not None:

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 
 from live.books.commands import Overloaded
+from live.tasks import end
 
 _WAITING = 1_000
 _PAUSES_S = (0.0, 1.0, 5.0, 30.0)
@@ -115,8 +116,7 @@ async def open_mailer(
                 await mailer.flush()
         except TimeoutError:
             _log.error("e-mails that waited were not sent: the program ended")
-        running.cancel()
-        await asyncio.wait({running})
+        await end(running)
 
 
 def _to_server(url: str) -> Send:

@@ -24,6 +24,7 @@ from live.api.stream.protocol import (
 from live.api.stream.updates import MarkItem, MissedReader, Update, mark_item
 from live.books.events import BooksEvent, Committed, Gap, Marks
 from live.identity.endings import Endings
+from live.tasks import end
 
 if TYPE_CHECKING:
     from live.api.stream.connection import Connection
@@ -215,6 +216,4 @@ async def open_stream(
             yield hub
         finally:
             hub.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await end(*tasks)
