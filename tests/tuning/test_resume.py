@@ -19,7 +19,7 @@ from backtest.tuning.trial import Finished
 from risk.errors import InvalidInput
 
 from ..postgres import Postgres, postgres, start_postgres  # noqa: F401
-from .made_studies import PROVENANCE, InlinePool, Runner, made_study, run_study, told, unseen
+from .made_studies import PROVENANCE, InlinePool, MemoryStudy, Runner, made_study, run_study, told, unseen
 
 _HERE = Path(__file__).parent
 _SEARCH = f"""
@@ -55,24 +55,22 @@ def url(request: pytest.FixtureRequest, folder: Path) -> str:
     return server.url
 
 
-def undisturbed(folder: Path, study: Any, pool: InlinePool) -> list[Any]:
-    with open_store(f"sqlite:///{folder}/undisturbed.db") as store:
-        stored = store.create(study, PROVENANCE)
-        search(stored, pool, study.space, unseen)
-        return told(stored.trials())
+def undisturbed(study: Any, pool: InlinePool) -> list[Any]:
+    stored: Any = MemoryStudy(study)
+    search(stored, pool, study.space, unseen)
+    return told(stored.trials())
 
 
 @cache
 def really_run() -> list[Any]:
     """Return the trials of the study of ``_SEARCH`` as one process without workers runs them."""
-    with tempfile.TemporaryDirectory() as name:
-        return undisturbed(Path(name), run_study(trials=14), InlinePool(Runner()))
+    return undisturbed(run_study(trials=14), InlinePool(Runner()))
 
 
 @pytest.mark.parametrize(
     ("url", "sampler"), [("sqlite", "tpe"), ("sqlite", "nsga2"), ("postgresql", "nsga2")], indirect=["url"]
 )
-def test_a_kill_at_any_commit_loses_nothing_and_repeats_nothing(url: str, folder: Path, sampler: str) -> None:
+def test_a_kill_at_any_commit_loses_nothing_and_repeats_nothing(url: str, sampler: str) -> None:
     trials = 25 if sampler == "nsga2" else 11
     command = [sys.executable, str(_HERE / "die_and_resume.py"), url, sampler, str(trials)]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -85,7 +83,7 @@ def test_a_kill_at_any_commit_loses_nothing_and_repeats_nothing(url: str, folder
         assert set(before["kept"]) <= set(after["kept"])
     study = made_study(sampler=sampler, trials=trials, lag=3, constraints={"max_drawdown": {"max": 10}})
     with open_store(url) as store:
-        assert told(store.open("made").trials()) == undisturbed(folder, study, InlinePool())
+        assert told(store.open("made").trials()) == undisturbed(study, InlinePool())
 
 
 def kept_seconds(store: Store) -> dict[int, float]:
@@ -95,9 +93,10 @@ def kept_seconds(store: Store) -> dict[int, float]:
     return {t.number: t.outcome.seconds for t in trials if isinstance(t.outcome, Finished)}
 
 
-def test_real_runs_on_real_workers_survive_real_kills(url: str) -> None:
+@pytest.mark.parametrize(("url", "lives"), [("sqlite", (1, 2)), ("postgresql", (2,))], indirect=["url"])
+def test_real_runs_on_real_workers_survive_real_kills(url: str, lives: tuple[int, ...]) -> None:
     finished: dict[int, float] = {}
-    for lines in (1, 1, 2):  # outcomes to see, and then the end
+    for lines in lives:  # outcomes to see, and then the end
         process = subprocess.Popen([sys.executable, "-c", _SEARCH, url], stdout=subprocess.PIPE, text=True)
         with process:
             assert process.stdout is not None
@@ -119,7 +118,7 @@ def test_real_runs_on_real_workers_survive_real_kills(url: str) -> None:
     assert trials == really_run()
 
 
-def test_a_server_that_was_killed_has_kept_every_outcome(folder: Path) -> None:
+def test_a_server_that_was_killed_has_kept_every_outcome() -> None:
     with tempfile.TemporaryDirectory(prefix="pg-") as name:
         Path(name).chmod(0o755)
         server = start_postgres(Path(name))
@@ -142,6 +141,6 @@ def test_a_server_that_was_killed_has_kept_every_outcome(folder: Path) -> None:
                 stored = store.open("made")
                 assert sum(trial.outcome is not None for trial in stored.trials()) == done[0] == 9
                 search(stored, InlinePool(), study.space, unseen)
-                assert told(stored.trials()) == undisturbed(folder, study, InlinePool())
+                assert told(stored.trials()) == undisturbed(study, InlinePool())
         finally:
             server.stop()
