@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from risk.errors import InvalidInput
+from risk.errors import AlreadySo, InvalidInput
 from risk.events import Source, VenueOrderRequested
 from risk.inputs import (
     CancelSubmitted,
@@ -324,7 +324,13 @@ class BookMachine(RuleBasedStateMachine):
             reserve_normal=D(500_000 + floor),
         )
         row = RoutingConfig(normal_threshold=D(30_000), auto_switch_enabled=auto)
-        self.give(self.desk.handle, ConfigChanged(self.desk.ts, "op", "*", row, risk))
+        changed = ConfigChanged(self.desk.ts, "op", "*", row, risk)
+        settings = self.desk.book._core.settings
+        if (settings.routing["*"], settings.risk) == (row, risk):
+            with pytest.raises(AlreadySo):
+                self.desk.book.handle(changed)
+        else:
+            self.give(self.desk.handle, changed)
 
     @rule(data=st.data())
     def bad_input(self, data):
