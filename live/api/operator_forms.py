@@ -116,7 +116,7 @@ class RollbackBody(ReasonBody):
 class KycBody(ReasonBody):
     """Set a KYC status."""
 
-    kyc_status: Literal["NONE", "PENDING", "APPROVED", "REJECTED"]
+    kyc_status: Literal["NONE", "PENDING", "APPROVED", "REJECTED"] = Field(examples=["APPROVED"])
 
 
 class AdjustmentBody(ReasonBody):

@@ -5,7 +5,7 @@ from live.ledger.recovery import BooksBroken
 from tests.live.released import HOW, journal, made, replayed
 
 FORGOTTEN = (
-    "books of the released version would not open: refuse them in a migration, as 0008_new_inputs.sql does, "
+    "books of the released version would not open: refuse them in a migration, as 0009_told_operators.sql does, "
     f"and renew this fixture by `{HOW}`"
 )
 
