@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from risk.errors import InvalidInput
-from risk.events import AlertRaised, Event, GuardChanged, OrderRefused
+from risk.events import Event, OrderRefused
+from risk.house_events import AlertRaised, GuardChanged
 from risk.inputs import (
     ChannelReported,
     DepositCredited,

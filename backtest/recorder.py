@@ -17,7 +17,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pyarrow as pa
 
-from risk import events
+from risk import events, house_events
 from risk.errors import InvariantBroken
 from risk.events import Event, Transferred
 
@@ -38,18 +38,18 @@ TABLES: Mapping[type, str] = {
     events.MarginChanged: "margin_changes",
     events.FundingAccrued: "funding_rates",
     events.FundingSettled: "funding_settlements",
-    events.RoutingModeChanged: "routing_mode_logs",
-    events.RoutingModeRecommended: "routing_mode_recommendations",
-    events.GuardChanged: "guards",
-    events.AlertRaised: "alerts",
-    events.VenueOrderRequested: "venue_orders",
-    events.VenueCancelRequested: "venue_cancels",
-    events.VenueFillBooked: "venue_fills",
-    events.HedgeTargetSet: "hedge_targets",
-    events.DeviationLogged: "deviation_logs",
-    events.VenueAccountAudited: "venue_account_audits",
-    events.HouseSnapshot: "house",
-    events.ExposureSnapshot: "exposure",
+    house_events.RoutingModeChanged: "routing_mode_logs",
+    house_events.RoutingModeRecommended: "routing_mode_recommendations",
+    house_events.GuardChanged: "guards",
+    house_events.AlertRaised: "alerts",
+    house_events.VenueOrderRequested: "venue_orders",
+    house_events.VenueCancelRequested: "venue_cancels",
+    house_events.VenueFillBooked: "venue_fills",
+    house_events.HedgeTargetSet: "hedge_targets",
+    house_events.DeviationLogged: "deviation_logs",
+    house_events.VenueAccountAudited: "venue_account_audits",
+    house_events.HouseSnapshot: "house",
+    house_events.ExposureSnapshot: "exposure",
 }
 _JOURNAL_SCHEMA = pa.schema(
     [

@@ -22,7 +22,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from backtest.replay_clock import AlertClock
 from backtest.tape import Quote
 from risk.errors import InvariantBroken
-from risk.events import VenueCancelRequested, VenueOrderRequested
+from risk.house_events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import HlAccount, Input, VenuePositionsReported
 from risk.market import SymbolSpec
 from strategies.open_orders import OpenOrders

@@ -9,17 +9,10 @@ from decimal import Decimal
 
 from risk.deviation import DeviationDay
 from risk.errors import InvalidInput
-from risk.events import (
-    AlertLevel,
-    AlertRaised,
-    Event,
-    GuardChanged,
-    OrderRefused,
-    Source,
-    VenueOrderRequested,
-)
+from risk.events import Event, OrderRefused, Source
 from risk.guards import ChannelGuard, DailyLossBreaker, PriceGuard, RangeGuard
 from risk.hedger import Hedger
+from risk.house_events import AlertLevel, AlertRaised, GuardChanged, VenueOrderRequested
 from risk.inputs import HlAccount, OrderSubmitted
 from risk.ledger import HL_HEDGE, HL_TRADING, ZERO, Ledger
 from risk.market import SymbolSpec

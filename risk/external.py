@@ -4,14 +4,8 @@ from decimal import Decimal
 
 from risk.account import cash, hold, refile_cross, release, settle_deficit, settle_funding
 from risk.core import Core
-from risk.events import (
-    FillAction,
-    OrderCancelled,
-    OrderFilled,
-    PositionOpened,
-    Source,
-    VenueCancelRequested,
-)
+from risk.events import FillAction, OrderCancelled, OrderFilled, PositionOpened, Source
+from risk.house_events import VenueCancelRequested
 from risk.inputs import HlAccount, MarginMode, VenueFilled
 from risk.internal import add_position, refile
 from risk.ledger import BUILDER_INCOME, HL_TRADING, ZERO, Entry, isolated_margin, move

@@ -7,8 +7,9 @@ from decimal import Decimal
 from risk.account import settle_funding
 from risk.core import Core
 from risk.deviation import DayGrade, DeviationGrade, deviation
-from risk.events import AlertLevel, DeviationLogged, FillAction, PositionClosed, Source
+from risk.events import FillAction, PositionClosed, Source
 from risk.external import capped_price, emit_fill
+from risk.house_events import AlertLevel, DeviationLogged
 from risk.inputs import HlAccount, VenueFilled
 from risk.internal import finish_close, reduce_position, refile, take_share
 from risk.ledger import BUILDER_INCOME, HL_TRADING, RISK_RESERVE, ZERO, isolated_margin, move

@@ -6,7 +6,8 @@ from risk.account import settle_funding
 from risk.checks import finite, positive
 from risk.core import Core
 from risk.errors import InvalidInput
-from risk.events import AlertLevel, FundingAccrued, FundingSettled, Source
+from risk.events import FundingAccrued, FundingSettled, Source
+from risk.house_events import AlertLevel
 from risk.inputs import FundingCorrected, FundingPublished, HlAccount
 from risk.internal import refile
 from risk.ledger import DEVIATION, FUNDING_INCOME, PLATFORM_CAPITAL, RISK_RESERVE, ZERO, isolated_margin, move

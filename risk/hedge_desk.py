@@ -3,10 +3,10 @@
 from decimal import Decimal
 
 from risk.core import Core
-from risk.events import AlertLevel, HedgeTargetSet, VenueFillBooked
 from risk.external import capped_price
 from risk.hedger import HedgeAlarm
 from risk.hedging import HedgeDecision, HedgeLine, deleverage_share
+from risk.house_events import AlertLevel, HedgeTargetSet, VenueFillBooked
 from risk.inputs import HlAccount, VenueFilled
 from risk.ledger import HEDGE_COST, HL_HEDGE, PLATFORM_PROFIT, ZERO, move
 from risk.modes import force_hl_mode

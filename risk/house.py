@@ -3,9 +3,9 @@
 from decimal import Decimal
 
 from risk.core import Core
-from risk.events import AlertLevel, ExposureSnapshot, HouseSnapshot
 from risk.guards import LossChange, PriceGuard, reserve_state
 from risk.house_accounts import margin_ratio
+from risk.house_events import AlertLevel, ExposureSnapshot, HouseSnapshot
 from risk.inputs import HlAccount
 from risk.ledger import (
     BUILDER_INCOME,

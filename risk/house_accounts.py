@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from risk.checks import finite
 from risk.core import Core
-from risk.events import AlertLevel, VenueAccountAudited
+from risk.house_events import AlertLevel, VenueAccountAudited
 from risk.inputs import FundingBooked, HlAccount, VenueFilled
 from risk.ledger import (
     CUSTODY,

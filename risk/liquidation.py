@@ -13,8 +13,9 @@ from risk.account import (
     settle_funding,
 )
 from risk.core import Core
-from risk.events import AlertLevel, PositionLiquidated, Source
+from risk.events import PositionLiquidated, Source
 from risk.external_close import send_close
+from risk.house_events import AlertLevel
 from risk.inputs import MarginMode
 from risk.internal import liquidate_internal, refile
 from risk.ledger import ZERO

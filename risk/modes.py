@@ -2,7 +2,7 @@
 
 from risk.core import Core
 from risk.errors import AlreadySo
-from risk.events import RoutingModeChanged, RoutingModeRecommended
+from risk.house_events import RoutingModeChanged, RoutingModeRecommended
 from risk.inputs import RoutingModeSet
 from risk.routing import auto_mode
 from risk.settings import RoutingMode

@@ -5,7 +5,7 @@ from decimal import Decimal
 from risk.checks import finite
 from risk.core import Core
 from risk.errors import InvalidInput
-from risk.events import AlertLevel
+from risk.house_events import AlertLevel
 from risk.inputs import HlAccount, VenuePositionsReported
 from risk.ledger import ZERO
 

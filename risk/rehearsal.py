@@ -13,8 +13,9 @@ from risk.book import Book
 from risk.core import Core
 from risk.deviation import DeviationDay
 from risk.errors import InvalidInput
-from risk.events import Event, FillAction, OrderFilled, VenueOrderRequested
+from risk.events import Event, FillAction, OrderFilled
 from risk.hedger import Hedger
+from risk.house_events import VenueOrderRequested
 from risk.inputs import OrderSubmitted, OrderType, VenueFilled, VenueOrderEnded
 from risk.internal import fee_rate
 from risk.ledger import FEE_INCOME, HOUSE_ACCOUNTS, ZERO, Ledger, isolated_margin, move, withdrawals_pending

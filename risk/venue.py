@@ -4,7 +4,8 @@ from risk import external, external_close, hedge_desk, house_accounts, liquidati
 from risk.checks import finite, twelve_decimals
 from risk.core import Core
 from risk.errors import AlreadySo, InvalidInput
-from risk.events import AlertLevel, Source
+from risk.events import Source
+from risk.house_events import AlertLevel
 from risk.inputs import (
     ChannelReported,
     HlAccount,

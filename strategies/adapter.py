@@ -20,7 +20,7 @@ from nautilus_trader.model import (
 from nautilus_trader.trading import Strategy, StrategyConfig
 
 from risk.errors import InvalidInput
-from risk.events import VenueCancelRequested, VenueOrderRequested
+from risk.house_events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import HlAccount, SnapshotRequested, VenuePositionsReported
 from risk.market import SymbolSpec
 from strategies.driver import CoreDriver, next_multiple

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from risk.book import Book
-from risk.events import Event, VenueCancelRequested, VenueOrderRequested
+from risk.events import Event
+from risk.house_events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import HlAccount, Input, TimerFired
 from risk.market import SymbolView
 from risk.watch import MarketWatch

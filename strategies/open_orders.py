@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from decimal import Decimal
 
-from risk.events import VenueOrderRequested
+from risk.house_events import VenueOrderRequested
 from risk.inputs import Input, VenueFilled, VenueOrderEnded
 from risk.numbers import round_money
 

@@ -18,16 +18,8 @@ from backtest.tuning.internal_flow import (
 )
 from backtest.tuning.valid_marks import ValidMarks, valid_marks
 from risk.errors import InvalidInput
-from risk.events import (
-    Event,
-    FillAction,
-    FundingSettled,
-    HouseSnapshot,
-    OrderFilled,
-    OrderRouted,
-    RouteReason,
-    Source,
-)
+from risk.events import Event, FillAction, FundingSettled, OrderFilled, OrderRouted, RouteReason, Source
+from risk.house_events import HouseSnapshot
 
 _ROOM = 2**62  # no sum of a column may pass it
 _KEPT = (OrderRouted, OrderFilled, FundingSettled, HouseSnapshot)

@@ -9,7 +9,8 @@ from decimal import Decimal
 
 from backtest.tuning.measures import MEASURES
 from backtest.tuning.study import Limit
-from risk.events import Event, HouseSnapshot
+from risk.events import Event
+from risk.house_events import HouseSnapshot
 
 _ZERO = Decimal(0)
 

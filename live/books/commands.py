@@ -29,14 +29,8 @@ from live.ledger.inputs import (
 )
 from live.ledger.naming import NAMED, name_at
 from risk.errors import HybridPerpsError, InvalidInput, StateConflict
-from risk.events import (
-    Event,
-    OrderCancelled,
-    OrderFilled,
-    OrderRefused,
-    OrderRested,
-    VenueOrderRequested,
-)
+from risk.events import Event, OrderCancelled, OrderFilled, OrderRefused, OrderRested
+from risk.house_events import VenueOrderRequested
 from risk.inputs import (
     BalanceAdjusted,
     CancelSubmitted,

@@ -17,7 +17,7 @@ from live.ledger.inputs import LedgerInput
 from live.ledger.machine import Machine
 from live.ledger.snapshots import Snapshot, store_snapshot
 from live.ledger.writer import DatabaseLost, Writer, reaching_database
-from risk.events import VenueCancelRequested, VenueOrderRequested
+from risk.house_events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import HlAccount
 from risk.settings import DAY_NS
 from strategies.driver import VenuePort

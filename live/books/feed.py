@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
 from live.books.process import BooksProcess
-from risk.events import VenueCancelRequested, VenueOrderRequested
+from risk.house_events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import HlAccount, VenueOrderEnded
 from strategies.driver import VenuePort
 

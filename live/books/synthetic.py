@@ -14,7 +14,7 @@ from data.synthetic.market import MarketFrames, synthetic_market
 from data.synthetic.profiles import profile_named
 from live.books.process import BooksProcess
 from risk.errors import InvalidInput
-from risk.events import VenueCancelRequested, VenueOrderRequested
+from risk.house_events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import ChannelReported, FundingPublished, HlAccount, VenueFilled, VenueOrderEnded
 from risk.market import SymbolSpec
 from risk.settings import DAY_NS, HOUR_NS, SECOND_NS

@@ -24,8 +24,6 @@ from live.ledger.states import States
 from risk.book import Book
 from risk.errors import HybridPerpsError, InvalidInput
 from risk.events import (
-    AlertRaised,
-    DeviationLogged,
     Event,
     FundingAccrued,
     FundingSettled,
@@ -38,8 +36,12 @@ from risk.events import (
     PositionClosed,
     PositionLiquidated,
     PositionOpened,
-    RoutingModeChanged,
     Transferred,
+)
+from risk.house_events import (
+    AlertRaised,
+    DeviationLogged,
+    RoutingModeChanged,
     VenueCancelRequested,
     VenueFillBooked,
     VenueOrderRequested,

@@ -25,12 +25,11 @@ from live.ledger.rows import (
     VenueOrderRow,
 )
 from risk.book import Book
-from risk.events import (
+from risk.events import Event, OrderRouted
+from risk.house_events import (
     AlertLevel,
     AlertRaised,
     DeviationLogged,
-    Event,
-    OrderRouted,
     RoutingModeChanged,
     VenueCancelRequested,
     VenueOrderRequested,

@@ -30,7 +30,8 @@ from live.ledger.project_withdrawals import Step, WithdrawalsProjection
 from live.ledger.rows import AuditRow
 from risk.book import Book
 from risk.errors import AlreadySo, InvalidInput, StateConflict
-from risk.events import AlertLevel, AlertRaised, Event, OrderRefused
+from risk.events import Event, OrderRefused
+from risk.house_events import AlertLevel, AlertRaised
 from risk.inputs import (
     BalanceAdjusted,
     CancelSubmitted,

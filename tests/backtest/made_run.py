@@ -12,7 +12,8 @@ from backtest.recorder import DECIMAL, Recorder
 from backtest.results import RunFacts
 from backtest.scenario import Scenario, parse_scenario
 from risk.book import Book
-from risk.events import OrderFilled, VenueOrderRequested
+from risk.events import OrderFilled
+from risk.house_events import VenueOrderRequested
 from risk.inputs import (
     ChannelReported,
     DepositCredited,

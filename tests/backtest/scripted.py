@@ -19,7 +19,7 @@ from backtest.tape import Tape
 from data.catalog import to_mark_updates, to_quote_ticks
 from data.flow import FLOW_ORDERS, FLOW_TRANSFERS, Flow
 from data.frames import MARKS, QUOTES
-from risk.events import VenueCancelRequested, VenueOrderRequested
+from risk.house_events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import HlAccount, VenueFilled
 from risk.settings import DAY_NS, SECOND_NS
 from risk.watch import Bands

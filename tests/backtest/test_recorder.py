@@ -13,16 +13,8 @@ from hypothesis import strategies as st
 from backtest import recorder
 from backtest.recorder import DECIMAL, TABLES, Recorder, digest_of, schema_of
 from risk.errors import InvariantBroken
-from risk.events import (
-    Event,
-    FillAction,
-    HouseSnapshot,
-    OrderFilled,
-    OrderRouted,
-    RouteReason,
-    Source,
-    Transferred,
-)
+from risk.events import Event, FillAction, OrderFilled, OrderRouted, RouteReason, Source, Transferred
+from risk.house_events import HouseSnapshot
 from risk.settings import RoutingMode
 
 ROOT = Path(__file__).parents[2]

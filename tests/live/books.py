@@ -18,7 +18,7 @@ from live.ledger.inputs import (
     WithdrawalProcessed,
     WithdrawalSending,
 )
-from risk.events import VenueCancelRequested, VenueOrderRequested
+from risk.house_events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import ChannelReported, HlAccount, OrderSubmitted
 from tests.postgres import Postgres
 from tests.risk.book_builder import MARKS, SPECS, START_NS, UNLIMITED, D, settings_with

@@ -36,9 +36,8 @@ from risk.events import (
     PositionLiquidated,
     PositionOpened,
     Transferred,
-    VenueCancelRequested,
-    VenueOrderRequested,
 )
+from risk.house_events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import MarketUpdated, OrderSubmitted, ServiceLevelSet, VenueOrderEnded
 from risk.market import SymbolSpec
 from risk.settings import RiskConfig

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from live.books.process import BooksProcess
 from live.ledger.book_options import BookOptions
-from risk.events import VenueCancelRequested, VenueOrderRequested
+from risk.house_events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import ChannelReported, FundingPublished, HlAccount, VenueFilled, VenueOrderEnded
 from risk.settings import HedgeTier
 from tests.risk.book_builder import MARKS, SPECS, UNLIMITED, D, settings_with

@@ -4,7 +4,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 from risk.book import Book
-from risk.events import Event, Transferred, VenueOrderRequested
+from risk.events import Event, Transferred
+from risk.house_events import VenueOrderRequested
 from risk.inputs import (
     CancelSubmitted,
     ChannelReported,

@@ -12,15 +12,14 @@ from risk.events import (
     FillAction,
     FundingAccrued,
     FundingSettled,
-    GuardChanged,
     MarginChanged,
     OrderFilled,
     OrderRefused,
     PositionOpened,
     Source,
     Transferred,
-    VenueOrderRequested,
 )
+from risk.house_events import GuardChanged, VenueOrderRequested
 from risk.inputs import (
     BalanceAdjusted,
     ChannelReported,

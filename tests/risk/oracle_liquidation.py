@@ -7,7 +7,8 @@ account is above its maintenance.
 
 from decimal import Decimal
 
-from risk.events import OrderFilled, Source, VenueOrderRequested
+from risk.events import OrderFilled, Source
+from risk.house_events import VenueOrderRequested
 from risk.inputs import HlAccount, OrderSubmitted, OrderType
 from risk.settings import RiskConfig
 from tests.risk.oracle_holdings import ZERO, Account, Holding, Margins, unrealised

@@ -3,7 +3,8 @@
 import pytest
 
 from risk.errors import InvalidInput
-from risk.events import AlertRaised, FundingAccrued, FundingSettled, PositionLiquidated
+from risk.events import FundingAccrued, FundingSettled, PositionLiquidated
+from risk.house_events import AlertRaised
 from risk.inputs import FundingBooked, FundingCorrected, HlAccount
 from tests.risk.book_builder import CROSS, D, Desk, changes, of, one, settings_with, to_hl, wide_desk
 

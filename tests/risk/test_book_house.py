@@ -2,18 +2,15 @@
 
 from dataclasses import replace
 
-from risk.events import (
+from risk.events import OrderRefused, OrderRouted, RouteReason, Source
+from risk.house_events import (
     AlertLevel,
     AlertRaised,
     ExposureSnapshot,
     GuardChanged,
     HedgeTargetSet,
     HouseSnapshot,
-    OrderRefused,
-    OrderRouted,
-    RouteReason,
     RoutingModeChanged,
-    Source,
     VenueAccountAudited,
     VenueFillBooked,
     VenueOrderRequested,

@@ -14,8 +14,8 @@ from risk.events import (
     PositionOpened,
     RouteReason,
     Source,
-    VenueOrderRequested,
 )
+from risk.house_events import VenueOrderRequested
 from risk.inputs import MarginMode, WithdrawalEnded, WithdrawalSubmitted
 from risk.settings import DAY_NS
 from tests.risk.book_builder import CROSS, D, Desk, changes, money, of, one, settings_with

@@ -2,15 +2,8 @@
 
 import pytest
 
-from risk.events import (
-    AlertLevel,
-    AlertRaised,
-    OrderFilled,
-    PositionClosed,
-    PositionLiquidated,
-    Source,
-    VenueOrderRequested,
-)
+from risk.events import OrderFilled, PositionClosed, PositionLiquidated, Source
+from risk.house_events import AlertLevel, AlertRaised, VenueOrderRequested
 from risk.settings import SECOND_NS
 from tests.risk.book_builder import CROSS, D, changes, money, of, one, to_hl, wide_desk
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from risk.errors import AlreadySo, InvalidInput
-from risk.events import Source, VenueOrderRequested
+from risk.events import Source
+from risk.house_events import VenueOrderRequested
 from risk.inputs import (
     CancelSubmitted,
     ConfigChanged,

@@ -3,7 +3,8 @@
 import pytest
 
 from risk.errors import InvalidInput
-from risk.events import AlertLevel, AlertRaised, GuardChanged, OrderRefused, VenueOrderRequested
+from risk.events import OrderRefused
+from risk.house_events import AlertLevel, AlertRaised, GuardChanged, VenueOrderRequested
 from risk.inputs import HlAccount, VenuePositionsReported
 from tests.risk.book_builder import D, Desk, of, one
 

@@ -5,18 +5,20 @@ from dataclasses import replace
 import pytest
 
 from risk.events import (
-    AlertLevel,
-    AlertRaised,
-    GuardChanged,
     OrderFilled,
     OrderRefused,
     OrderRested,
     OrderRouted,
     PositionOpened,
     RouteReason,
+    Source,
+)
+from risk.house_events import (
+    AlertLevel,
+    AlertRaised,
+    GuardChanged,
     RoutingModeChanged,
     RoutingModeRecommended,
-    Source,
     VenueOrderRequested,
 )
 from risk.inputs import ConfigChanged, RoutingModeSet

@@ -13,8 +13,8 @@ from risk.events import (
     OrderRouted,
     RouteReason,
     Source,
-    VenueOrderRequested,
 )
+from risk.house_events import VenueOrderRequested
 from risk.inputs import Approval, BalanceAdjusted, ServiceLevelSet, WithdrawalEnded, WithdrawalSubmitted
 from tests.risk.book_builder import CROSS, D, Desk, changes, money, of, one
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from risk.events import OrderFilled, VenueAccountAudited, VenueOrderRequested
+from risk.events import OrderFilled
+from risk.house_events import VenueAccountAudited, VenueOrderRequested
 from risk.inputs import HlAccount, VenueAccountLiquidated
 from tests.risk.book_builder import D, Desk, one
 

@@ -3,16 +3,12 @@
 import pytest
 
 from risk.errors import AlreadySo, InvalidInput
-from risk.events import (
+from risk.events import OrderCancelled, OrderFilled, OrderRefused, OrderRested, PositionOpened
+from risk.house_events import (
     AlertLevel,
     AlertRaised,
     DeviationLogged,
     GuardChanged,
-    OrderCancelled,
-    OrderFilled,
-    OrderRefused,
-    OrderRested,
-    PositionOpened,
     VenueCancelRequested,
     VenueOrderRequested,
 )

@@ -14,9 +14,9 @@ from risk.events import (
     OrderRested,
     PositionClosed,
     PositionOpened,
-    VenueOrderRequested,
 )
 from risk.figures import account_figures, liquidation_range
+from risk.house_events import VenueOrderRequested
 from risk.inputs import FundingPublished, OrderSubmitted, OrderType, VenueFilled, VenueOrderEnded
 from risk.margin import MarginTiers, liquidation_price
 from risk.rehearsal import at_dearest, mean_price, part_of, rehearse, valued

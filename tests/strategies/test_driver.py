@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 
 from risk.book import Book
-from risk.events import OrderFilled, VenueOrderRequested
+from risk.events import OrderFilled
+from risk.house_events import VenueOrderRequested
 from risk.inputs import DepositCredited, HlAccount, MarketUpdated, OrderSubmitted, OrderType, VenueOrderEnded
 from risk.margin import MarginTiers
 from risk.market import SymbolSpec
