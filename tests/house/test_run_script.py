@@ -26,6 +26,15 @@ case "$*" in
 esac
 """
 
+FAKE_UV = """#!/bin/sh
+case "$*" in
+    --version) ;;
+    "venv "*) exec "$PYTHON" -m venv --clear "${6}" ;;
+    "pip sync"*) exec "$4" -m pip --require-hashes ;;
+    "pip install"*) exec "$4" -m pip x -e x ;;
+esac
+"""
+
 
 class Tree:
     """One copy of ``run`` with a lock file, and a log of what its Python was asked to do."""
@@ -132,6 +141,40 @@ def test_an_environment_without_its_stamp_is_built_anew(tree):
     (tree.root / ".venv/installed").unlink()
     assert tree.run()[0] == 7
     assert (tree.venvs, tree.installs) == (2, 2)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize("with_uv", [True, False])
+def test_a_link_to_another_environment_is_replaced_and_its_target_left_alone(tree, installed, with_uv):
+    tree.run()
+    other = tree.root.rename(tree.root.parent / "another") / ".venv"
+    if not installed:
+        (other / "installed").unlink()
+    held = files_of(other)
+    tree.root = tree.elsewhere / "linked"
+    shutil.copytree(other.parent, tree.root, ignore=lambda *_: [".venv"])
+    (tree.root / ".venv").symlink_to(other)
+    if with_uv:
+        tree.add("uv", FAKE_UV)
+    status, _, err = tree.run()
+    assert status == 7
+    assert f".venv was a link to {other}: making a folder in its place" in err
+    assert files_of(other) == held
+    assert (tree.root / ".venv/installed").is_file()
+    assert not (tree.root / ".venv").is_symlink()
+    assert tree.run()[2] == ""
+
+
+def test_a_link_that_leads_nowhere_is_replaced(tree):
+    (tree.root / ".venv").symlink_to(tree.elsewhere / "gone")
+    assert tree.run()[0] == 7
+    assert not (tree.root / ".venv").is_symlink()
+    assert not (tree.elsewhere / "gone").exists()
+
+
+def files_of(folder):
+    """Return the bytes of every file below a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_moved_project_is_set_up_again(tree):
