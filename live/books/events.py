@@ -10,18 +10,10 @@ from typing import Any
 import msgspec
 
 from live.ledger.batch import Batch
-from live.ledger.rows import (
-    BalanceLogRow,
-    DepositRow,
-    FillRow,
-    FundingSettlementRow,
-    LiquidationRow,
-    OrderRow,
-    PositionRow,
-    ServiceLevelRow,
-    WalletRow,
-    WithdrawalRow,
-)
+from live.ledger.rows_house import ServiceLevelRow
+from live.ledger.rows_money import BalanceLogRow, WalletRow
+from live.ledger.rows_trading import FillRow, FundingSettlementRow, LiquidationRow, OrderRow, PositionRow
+from live.ledger.rows_users import DepositRow, WithdrawalRow
 
 _MOST_WAITING = 4_096  # events that a listener may be behind
 

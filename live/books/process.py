@@ -21,7 +21,8 @@ from live.books.writable import check_values, check_writable
 from live.ledger.inputs import CommandInvalid, CommandRefused, LedgerInput
 from live.ledger.machine import HalfTaken, Machine
 from live.ledger.naming import NAMED, name_of
-from live.ledger.rows import IdempotencyRow, Moment, VenueOrderRow
+from live.ledger.rows import IdempotencyRow, Moment
+from live.ledger.rows_trading import VenueOrderRow
 from live.ledger.writer import Writer
 from risk.errors import InvalidInput
 from risk.inputs import ConfigChanged, FundingPublished, HlAccount

@@ -13,7 +13,7 @@ import asyncpg
 from live.ledger.batch import Batch
 from live.ledger.inputs import ReconciliationDone
 from live.ledger.machine import Machine
-from live.ledger.rows import BalanceLogRow, JournalRow
+from live.ledger.rows_money import BalanceLogRow, JournalRow
 from risk.ledger import HOUSE_ACCOUNTS, PLATFORM_PROFIT, RISK_RESERVE, ZERO
 from risk.numbers import round_money
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from live.ledger.rows import APPENDED, REPLACED, AuditRow
+from live.ledger.rows import AuditRow
+from live.ledger.tables import APPENDED, REPLACED
 
 
 class Batch:

@@ -14,20 +14,12 @@ from live.ledger.findings import Findings
 from live.ledger.inputs import CommandInvalid, CommandRefused
 from live.ledger.machine import Machine
 from live.ledger.recovery import BooksBroken, open_again, state_rows, take
-from live.ledger.rows import (
-    TABLES,
-    AuditRow,
-    HotWalletRow,
-    HouseAccountRow,
-    IdempotencyRow,
-    Moment,
-    RiskConfigRow,
-    RoutingConfigRow,
-    SymbolModeRow,
-    UserRow,
-    WalletRow,
-)
+from live.ledger.rows import AuditRow, IdempotencyRow, Moment
+from live.ledger.rows_house import RiskConfigRow, RoutingConfigRow, SymbolModeRow
+from live.ledger.rows_money import HouseAccountRow, WalletRow
+from live.ledger.rows_users import HotWalletRow, UserRow
 from live.ledger.snapshots import Snapshot, version
+from live.ledger.tables import TABLES
 from risk.errors import InvalidInput
 from risk.events import Event
 from risk.inputs import MarketUpdated

@@ -10,21 +10,10 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from live.ledger.findings import Findings
-from live.ledger.rows import (
-    APPENDED,
-    TABLES,
-    AuditRow,
-    DepositRow,
-    HedgePositionRow,
-    IdempotencyRow,
-    InputRow,
-    Moment,
-    OrderRow,
-    PositionRow,
-    RoutingRecordRow,
-    VenueOrderRow,
-    WithdrawalRow,
-)
+from live.ledger.rows import AuditRow, IdempotencyRow, InputRow, Moment
+from live.ledger.rows_trading import HedgePositionRow, OrderRow, PositionRow, RoutingRecordRow, VenueOrderRow
+from live.ledger.rows_users import DepositRow, WithdrawalRow
+from live.ledger.tables import APPENDED, TABLES
 
 FETCHED_ROWS = 2_000
 Row = tuple[Any, ...]

@@ -18,7 +18,8 @@ from live.ledger.project_trading import TradingProjection
 from live.ledger.project_users import UsersProjection
 from live.ledger.project_wallets import WalletsProjection
 from live.ledger.project_withdrawals import WithdrawalsProjection
-from live.ledger.rows import AuditRow, InputRow, RoutingRecordRow
+from live.ledger.rows import AuditRow, InputRow
+from live.ledger.rows_trading import RoutingRecordRow
 from live.ledger.shell import Shell
 from live.ledger.states import States
 from risk.book import Book

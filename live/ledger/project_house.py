@@ -9,21 +9,17 @@ from live.ledger.hashing import row_digest
 from live.ledger.inputs import ReconciliationDone
 from live.ledger.project_orders import SIDES
 from live.ledger.project_trading import DIRECTIONS
-from live.ledger.rows import (
+from live.ledger.rows import BookEventRow, Moment
+from live.ledger.rows_house import (
     AlertRow,
-    BookEventRow,
-    DeviationRow,
-    HedgePositionRow,
-    Moment,
     ReconciliationRow,
     RiskConfigRow,
     RoutingConfigRow,
     RoutingModeLogRow,
-    RoutingRecordRow,
     ServiceLevelRow,
     SymbolModeRow,
-    VenueOrderRow,
 )
+from live.ledger.rows_trading import DeviationRow, HedgePositionRow, RoutingRecordRow, VenueOrderRow
 from risk.book import Book
 from risk.events import Event, OrderRouted
 from risk.house_events import (

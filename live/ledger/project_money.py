@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from live.ledger.batch import Batch
-from live.ledger.rows import BalanceLogRow, HouseAccountRow, JournalRow, WalletRow
+from live.ledger.rows_money import BalanceLogRow, HouseAccountRow, JournalRow, WalletRow
 from risk.events import Event, PositionOpened, Transferred
 from risk.ledger import ZERO, order_holds, user_cash, withdrawals_pending
 

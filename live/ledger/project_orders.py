@@ -1,7 +1,8 @@
 """What happened to users' orders, as rows."""
 
 from live.ledger.batch import Batch
-from live.ledger.rows import Moment, OrderRow
+from live.ledger.rows import Moment
+from live.ledger.rows_trading import OrderRow
 from risk.book import Book
 from risk.events import OrderCancelled, OrderFilled, OrderRefused, OrderRested, OrderRouted
 from risk.inputs import OrderSubmitted

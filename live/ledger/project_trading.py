@@ -6,14 +6,8 @@ from decimal import Decimal
 from live.ledger.batch import Batch
 from live.ledger.project_money import MoneyProjection
 from live.ledger.project_orders import SIDES, OrdersProjection
-from live.ledger.rows import (
-    FillRow,
-    FundingSettlementRow,
-    LiquidationRow,
-    Moment,
-    OrderRow,
-    PositionRow,
-)
+from live.ledger.rows import Moment
+from live.ledger.rows_trading import FillRow, FundingSettlementRow, LiquidationRow, OrderRow, PositionRow
 from risk.book import Book
 from risk.events import (
     FillAction,

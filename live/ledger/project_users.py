@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from live.ledger.batch import Batch
 from live.ledger.inputs import KycChanged, UserRegistered
-from live.ledger.rows import Moment, UserRow
+from live.ledger.rows import Moment
+from live.ledger.rows_users import UserRow
 from risk.errors import AlreadySo, InvalidInput
 
 KYC_STATUSES = ("NONE", "PENDING", "APPROVED", "REJECTED")

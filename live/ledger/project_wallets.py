@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from live.ledger.batch import Batch
 from live.ledger.inputs import DepositArrived, DepositRejected, DepositSeen, HotWalletReported
-from live.ledger.rows import DepositRow, HotWalletRow, Moment
+from live.ledger.rows import Moment
+from live.ledger.rows_users import DepositRow, HotWalletRow
 from risk.checks import finite, money
 from risk.errors import InvalidInput
 from risk.numbers import round_money

@@ -13,7 +13,8 @@ from live.ledger.inputs import (
     WithdrawalRequested,
     WithdrawalSending,
 )
-from live.ledger.rows import Moment, WithdrawalRow
+from live.ledger.rows import Moment
+from live.ledger.rows_users import WithdrawalRow
 from risk.errors import InvalidInput, StateConflict
 
 Step = (

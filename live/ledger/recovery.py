@@ -12,7 +12,7 @@ from live.ledger.codec import decode
 from live.ledger.hashing import GENESIS, link
 from live.ledger.inputs import BooksOpened, LedgerInput
 from live.ledger.machine import Machine
-from live.ledger.rows import HouseAccountRow
+from live.ledger.rows_money import HouseAccountRow
 from live.ledger.snapshots import Snapshot, version
 from risk.errors import HybridPerpsError, InvalidInput
 from risk.events import Event

@@ -10,8 +10,8 @@ import asyncpg
 import msgspec
 
 from live.ledger.machine import Machine
-from live.ledger.rows import REPLACED
 from live.ledger.states import States
+from live.ledger.tables import REPLACED
 from risk.book import Book
 from risk.errors import InvalidInput
 from risk.frozen import state_version

@@ -13,7 +13,8 @@ import asyncpg
 import msgspec
 
 from live.ledger.batch import Batch
-from live.ledger.rows import APPENDED, TABLES, AuditRow, Moment
+from live.ledger.rows import AuditRow, Moment
+from live.ledger.tables import APPENDED, TABLES
 from risk.errors import HybridPerpsError
 
 CLAIMED = "BOOKS_CLAIMED"  # the action in the audit log; its detail is the epoch

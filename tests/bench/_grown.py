@@ -23,7 +23,8 @@ from live.ledger.batch import Batch
 from live.ledger.hashing import Field, link, plain, row_digest
 from live.ledger.machine import Machine
 from live.ledger.recovery import recover, state_rows
-from live.ledger.rows import AuditRow, InputRow, RoutingRecordRow
+from live.ledger.rows import AuditRow, InputRow
+from live.ledger.rows_trading import RoutingRecordRow
 from live.ledger.snapshots import Snapshot, store_snapshot
 from live.ledger.writer import Writer
 from risk import frozen

@@ -31,7 +31,7 @@ from live.ledger.batch import Batch
 from live.ledger.inputs import DepositArrived, UserRegistered
 from live.ledger.machine import Machine
 from live.ledger.migrate import upgrade
-from live.ledger.rows import APPENDED, TABLES
+from live.ledger.tables import APPENDED, TABLES
 from live.ledger.writer import Writer, columns_of
 from risk.book import Book
 from risk.inputs import ChannelReported, HlAccount, OrderSubmitted

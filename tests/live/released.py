@@ -18,7 +18,8 @@ from live.ledger.hashing import plain
 from live.ledger.inputs import LedgerInput
 from live.ledger.machine import Machine
 from live.ledger.recovery import open_again, take
-from live.ledger.rows import InputRow, RoutingRecordRow
+from live.ledger.rows import InputRow
+from live.ledger.rows_trading import RoutingRecordRow
 from risk.inputs import (
     DepositCredited,
     FundingBooked,

@@ -25,7 +25,7 @@ from live.ledger.inputs import (
     WithdrawalSending,
 )
 from live.ledger.project_withdrawals import WithdrawalsProjection, WithdrawalsState
-from live.ledger.rows import WithdrawalRow
+from live.ledger.rows_users import WithdrawalRow
 from risk.errors import InvalidInput
 from risk.inputs import Approval, BalanceAdjusted, ConfigChanged, RoutingModeSet, ServiceLevelSet
 from risk.settings import RoutingConfig, RoutingMode

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from live.api.reads.forms import MOMENT, MONEY, NUMBER, PLAIN, DecimalText, Form, MomentText, Seq
 from live.api.reads.listing import Column, Listing
-from live.ledger.rows import FillRow
+from live.ledger.rows_trading import FillRow
 from risk.state import SPLIT_SUFFIX
 
 # An order that went both ways fills under two ids, of which users know one.

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from live.api.reads.forms import Form
-from live.ledger.rows import APPENDED
+from live.ledger.tables import APPENDED
 
 MOST = 500
 LARGEST_ID = 2**63 - 1

@@ -6,7 +6,8 @@ from pydantic import BaseModel, Field
 
 from live.api.reads.forms import MOMENT, MONEY, NANOSECONDS, NUMBER, PLAIN, DecimalText, MomentText, Seq
 from live.api.reads.listing import Column, Listing
-from live.ledger.rows import BalanceLogRow, FundingSettlementRow, LiquidationRow, WalletRow
+from live.ledger.rows_money import BalanceLogRow, WalletRow
+from live.ledger.rows_trading import FundingSettlementRow, LiquidationRow
 
 
 class BalanceChangeItem(BaseModel):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from live.api.reads.fills import FillItem
 from live.api.reads.forms import MOMENT, NUMBER, PLAIN, DecimalText, MomentText, Seq
 from live.api.reads.listing import Column, Listing
-from live.ledger.rows import OrderRow
+from live.ledger.rows_trading import OrderRow
 
 Status = Literal["PENDING", "RESTING", "PARTIALLY_FILLED", "FILLED", "CANCELLED", "EXPIRED", "REFUSED"]
 OrderId = Annotated[str, Field(description="The books' name of an order.", examples=["o1207"])]

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from live.api.reads.fills import OF_ORDER
 from live.api.reads.forms import MOMENT, MONEY, NUMBER, PLAIN, QUOTIENT, DecimalText, MomentText, Seq
 from live.api.reads.listing import Column, Listing
-from live.ledger.rows import PositionRow
+from live.ledger.rows_trading import PositionRow
 
 
 class PositionItem(BaseModel):

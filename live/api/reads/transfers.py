@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from live.api.reads.filters import Paging
 from live.api.reads.forms import MOMENT, MONEY, PLAIN, DecimalText, Form, MomentText, Seq, moment_text
 from live.api.reads.listing import Column, Condition, Item, Listing
-from live.ledger.rows import DepositRow, WithdrawalRow
+from live.ledger.rows_users import DepositRow, WithdrawalRow
 
 DepositStatus = Literal["PENDING", "CREDITED", "REJECTED"]
 WithdrawalStatus = Literal["UNCONFIRMED", "REVIEW", "APPROVED", "QUEUED", "SENDING", "SENT", "REFUSED"]
