@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import psycopg
 
+from live.ledger.migrate import check_revision, upgrade
 from live.postgres import start_server
 from live.settings import LiveSettings, without_password
 from risk.errors import InvalidInput
@@ -69,8 +70,6 @@ def _reach(url: str) -> None:
 
 
 def _prepare(dsn: str, migrate: bool) -> None:
-    from live.ledger.migrate import check_revision, upgrade  # SQLAlchemy and Alembic take 0.3 s to import
-
     if migrate:
         upgrade(dsn)
     else:

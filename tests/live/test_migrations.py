@@ -6,6 +6,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from live.ledger.migrate import check_revision, latest_revision, upgrade
 from risk.errors import InvalidInput
@@ -31,6 +33,21 @@ def test_an_empty_database_gets_the_tables_and_one_up_to_date_keeps_its_rows(pos
     upgrade(dsn)
     assert fetch(dsn, "select id, actor from audit_log") == [(1, "a")]
     assert fetch(dsn, "select version_num from alembic_version") == [(latest_revision(),)]
+
+
+def test_a_database_that_is_up_to_date_does_not_load_what_migrates(postgres: Postgres) -> None:  # noqa: F811
+    look = """import sys; from live.ledger.migrate import check_revision, upgrade
+upgrade(sys.argv[1]); check_revision(sys.argv[1]); print(*{"alembic", "sqlalchemy"} & set(sys.modules))"""
+    command = [sys.executable, "-c", look, postgres.migrated_database("up_to_date")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def test_the_names_of_the_files_tell_what_comes_after_what() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    chain = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert chain[0] == latest_revision()
+    assert chain == sorted((path.name[:4] for path in MIGRATIONS.glob("versions/0*.py")), reverse=True)
 
 
 def test_a_newer_database_is_refused_and_unchanged(postgres: Postgres) -> None:  # noqa: F811
