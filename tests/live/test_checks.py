@@ -221,6 +221,15 @@ GUARDS_GONE: list[tuple[LiteralString, str, str]] = [
     ),
     ("alter function append_audit security definer", "append_audit", "invoker"),
     ("alter function refuse_change set search_path = elsewhere", "refuse_change", "invoker"),
+    (
+        "create or replace trigger forward before update on orders for each row when (false) "
+        "execute function order_moves_forward()",
+        "orders", "forward",
+    ),
+    (
+        "create or replace trigger append_only before delete on fills for each row execute function refuse_change()",
+        "fills", "append_only",
+    ),
 ]  # fmt: skip
 
 
@@ -231,6 +240,45 @@ def test_missing_guard_is_found(database: str, change: LiteralString, table: str
         connection.execute(change)
         check_guards(connection, findings)
     assert [each for each in findings.kept if each.table == table and named in each.key]
+
+
+ACTS_BESIDE: list[tuple[LiteralString, str, str]] = [
+    ("create trigger more before insert on fills for each row execute function skims()", "fills", "more skims() 7"),
+    (
+        "create trigger more before update on orders for each row when (old.id <> new.id) execute function skims()",
+        "orders", "more skims() 19 conditional",
+    ),
+    ("create trigger more after insert on journal_1970_01 execute function skims()", "journal_1970_01", "triggers"),
+    ("create rule none_of_it as on insert to alerts do instead nothing", "alerts", "none_of_it"),
+    (
+        "create function append_audit(text, text, text, text, integer, bigint) returns void language sql as ''",
+        "append_audit", "(text, text, text, text, integer, bigint)",
+    ),
+    (
+        "create function ensure_partitions(integer, bigint) returns void language sql begin atomic select; end",
+        "ensure_partitions", "(integer, bigint)",
+    ),
+    ("create function coalesce_(numeric) returns numeric language sql as 'select 0.0'", "", ""),
+    (
+        "create function concat(text, text) returns text language sql as $$select ''$$",
+        "concat", "(text, text)",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "table", "named"), ACTS_BESIDE)
+def test_what_acts_beside_the_guards_is_found(
+    database: str, change: LiteralString, table: str, named: str
+) -> None:
+    findings = Findings()
+    with psycopg.connect(database) as connection:
+        connection.execute("select ensure_partitions(0, 0)")
+        connection.execute(
+            "create function skims() returns trigger language plpgsql as 'begin return new; end'"
+        )
+        connection.execute(change)
+        check_guards(connection, findings)
+    assert [(each.table, each.key) for each in findings.kept] == ([(table, named)] if table else [])
 
 
 def test_partition_without_its_guards_is_found(database: str) -> None:
