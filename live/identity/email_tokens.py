@@ -74,6 +74,19 @@ class EmailTokens:
         )
         return token
 
+    async def look(self, purpose: Purpose, token: str, using: asyncpg.Connection) -> Taken:
+        """Return what a token is for that could be used now, and leave it; raises NotAuthenticated."""
+        row = await using.fetchrow(
+            """select email, account_id, subject from access.email_tokens
+            where token_hash = $1 and purpose = $3 and used_at is null and expires_at > $2 and created_at <= $2""",
+            self._keyring.hash(purpose, token),
+            moment(self._clock()),
+            purpose,
+        )
+        if row is None:
+            raise wrong_token()
+        return Taken(row["email"], row["account_id"], row["subject"])
+
     async def take(self, purpose: Purpose, token: str, within: asyncpg.Connection | None = None) -> Taken:
         """Use a token up and return what it was for; the others of its purpose, address and subject end with it.
 

@@ -1,6 +1,7 @@
 """A withdrawal's way from its user's wish to the books' decision: asked for, confirmed, judged, cancelled, expired."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -29,13 +30,16 @@ _CANCELLABLE = ("UNCONFIRMED", "REVIEW", "APPROVED", "QUEUED")
 # Of one's own withdrawals those count that were asked for before. Of others' those that they confirmed, as to ask
 # costs nothing, and would send anybody's to review; in whatever order they were asked for, so that no order of
 # confirming goes round the count. One's own confirmed earlier but asked for later count unless they were counted too
-# many themselves, which they were for those before them.
+# many themselves, which they were for those before them. One that is being confirmed counts as confirmed: the books may
+# yet take what they did not answer.
 _FACTS = """
 select w.amount,
-    (select count(*) from withdrawals other where other.address = w.address
+    (select count(*) from withdrawals other
+        left join access.withdrawal_requests asked on asked.withdrawal_id = other.id
+        where other.address = w.address
         and (other.status <> 'REFUSED' or other.sending_at is not null)
         and (other.user_id = w.user_id and other.seq <= w.seq and other.created_at > w.created_at - $2::interval
-            or other.confirmed_at > $3::timestamptz - $2::interval
+            or coalesce(other.confirmed_at, asked.confirming_at) > $3::timestamptz - $2::interval
             and (other.user_id <> w.user_id or not 'SAME_ADDRESS' = any(other.review_reasons)))) as same_address,
     exists (select from access.blacklist b where b.address = w.address) as blacklisted,
     r.unusual_login,
@@ -43,9 +47,10 @@ select w.amount,
         < (select (value::jsonb #>> '{}')::numeric from risk_config where key = 'hot_wallet_floor'), true)
         as hot_wallet_low
 from withdrawals w join access.withdrawal_requests r on r.withdrawal_id = w.id where w.id = $1"""
-# Until the transaction ends, which is when the books have decided: two judged at once would not see each other.
+# Until the books have decided: two judged at once would not see each other.
 _ALONE = """
-select pg_advisory_xact_lock(hashtextextended('withdrawals.address ' || address, 0)) from withdrawals where id = $1"""
+select pg_advisory_lock(hashtextextended('withdrawals.address ' || address, 0)) from withdrawals where id = $1"""
+_CONFIRMING = "update access.withdrawal_requests set confirming_at = $2 where withdrawal_id = $1"
 _MAILED = "select mailed_at from access.withdrawal_requests where withdrawal_id = $1 for update"
 _UNUSUAL = """select exists (select from access.sessions where account_id = $1 and unusual
     and (id = $2 or created_at > $3 or created_at > $4 and created_at <= $5))"""
@@ -67,11 +72,6 @@ class Wish:
     def use(self) -> str:
         """Return what a code given for it is good for: this, and the same asked again."""
         return f"withdrawal {self.key} {self.amount} {self.asset} {self.address_id}"
-
-
-class _NotDone(Exception):
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
 
 
 class Withdrawals:
@@ -144,30 +144,31 @@ class Withdrawals:
 
         Raises NotThere, NotAuthenticated for a wrong token, and Conflict for one that was cancelled or expired.
         """
-        status = await self._status(account, withdrawal_id)
-        if status == "REFUSED":
-            raise Conflict("withdrawal-refused", "the withdrawal was cancelled, refused, or expired")
-        if status != "UNCONFIRMED":
-            return Answer("DONE", id=withdrawal_id)
-        # A token whose command was not done is good again: the transaction is undone.
-        try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                taken = await self._tokens.take(Purpose.WITHDRAWAL, token, connection)
-                if (taken.account, taken.subject) != (account, withdrawal_id):
-                    raise wrong_token()
-                answer = await self._judge(connection, withdrawal_id)
-                if answer.status != "DONE":
-                    raise _NotDone(answer)
-        except _NotDone as error:
-            return error.answer
-        return answer
+        done = Answer("DONE", id=withdrawal_id)
+        if not await self._is_unconfirmed(self._pool, account, withdrawal_id):
+            return done
+        async with self._alone(withdrawal_id) as connection:
+            if not await self._is_unconfirmed(connection, account, withdrawal_id):
+                return done  # meanwhile
+            # The token is not used up: it confirms this alone, and the books take that once.
+            shown = await self._tokens.look(Purpose.WITHDRAWAL, token, connection)
+            if (shown.account, shown.subject) != (account, withdrawal_id):
+                raise wrong_token()
+            asked = await self._judge(connection, withdrawal_id)
+            # Noted first, as the books may take what they do not answer, whatever becomes of us.
+            await connection.execute(_CONFIRMING, withdrawal_id, moment(self._clock()))
+            # The books take this step once, whatever its key; judged again it may be another.
+            answer = await self._bus.submit(Command(f"confirm:{withdrawal_id}:{uuid4()}", asked))
+            if answer.status != "DONE":
+                await connection.execute(_CONFIRMING, withdrawal_id, None)
+            return answer
 
     async def cancel(self, account: str, withdrawal_id: str, key: str) -> Answer:
         """Give a withdrawal back that is not being sent; the same ``key`` gets the first answer.
 
         Raises NotThere, Conflict for one that is being sent, or is over, and KeyReused.
         """
-        status = await self._status(account, withdrawal_id)
+        status = await self._status(self._pool, account, withdrawal_id)
         command = Command(key, WithdrawalRefused(0, withdrawal_id, account, "CANCELLED_BY_USER"))
         before = await answer_before(self._pool, command)
         if before is not None:
@@ -193,16 +194,37 @@ class Withdrawals:
 
     # -- inside
 
-    async def _judge(self, connection: asyncpg.Connection, withdrawal_id: str) -> Answer:
-        await connection.execute(_ALONE, withdrawal_id)
+    @asynccontextmanager
+    async def _alone(self, withdrawal_id: str) -> AsyncIterator[asyncpg.Connection]:
+        """Give a connection while no other withdrawal to the same address is judged."""
+        async with self._pool.acquire() as connection:
+            try:
+                await connection.execute(_ALONE, withdrawal_id)
+                yield connection
+            finally:
+                try:
+                    await connection.execute("select pg_advisory_unlock_all()")
+                except BaseException as error:
+                    with suppress(asyncpg.InterfaceError):  # raised where it is gone
+                        connection.terminate()  # and the lock with it
+                    if not isinstance(error, Exception):
+                        raise
+
+    async def _is_unconfirmed(
+        self, using: asyncpg.Pool | asyncpg.Connection, account: str, withdrawal_id: str
+    ) -> bool:
+        status = await self._status(using, account, withdrawal_id)
+        if status == "REFUSED":
+            raise Conflict("withdrawal-refused", "the withdrawal was cancelled, refused, or expired")
+        return status == "UNCONFIRMED"
+
+    async def _judge(self, connection: asyncpg.Connection, withdrawal_id: str) -> WithdrawalConfirmed:
         window = timedelta(microseconds=self.rules.same_address_window_ns // 1000)
         row = await connection.fetchrow(_FACTS, withdrawal_id, window, moment(self._clock()))
         verdict = judge(Facts(**row), self.rules)
-        asked = WithdrawalConfirmed(
+        return WithdrawalConfirmed(
             0, withdrawal_id, verdict.tier, tuple(verdict.approvals_needed), tuple(verdict.reasons)
         )
-        # The books take this step once, whatever its key; judged again it may be another.
-        return await self._bus.submit(Command(f"confirm:{withdrawal_id}:{uuid4()}", asked))
 
     async def _keep(self, withdrawal_id: str, wish: Wish, address: BookedAddress) -> None:
         """Keep how it came to be asked for.
@@ -247,8 +269,10 @@ class Withdrawals:
             raise Conflict("no-email", "withdrawals are confirmed by e-mail; give your account an address")
         return str(email)
 
-    async def _status(self, account: str, withdrawal_id: str) -> str:
-        status = await self._pool.fetchval(
+    async def _status(
+        self, using: asyncpg.Pool | asyncpg.Connection, account: str, withdrawal_id: str
+    ) -> str:
+        status = await using.fetchval(
             "select status from withdrawals where id = $1 and user_id = $2", withdrawal_id, account
         )
         if status is None:

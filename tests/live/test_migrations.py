@@ -151,6 +151,7 @@ def _before_0009(dsn: str, *acts: tuple[str, str]) -> None:
     with psycopg.connect(dsn) as connection:
         connection.execute("drop index audit_by_withdrawal, audit_by_proposal")
         connection.execute("alter table access.proposals drop column code")
+        connection.execute("alter table access.withdrawal_requests drop column confirming_at")
         connection.execute("update alembic_version set version_num = '0008'")
         for action, detail in acts:
             connection.execute("select append_audit('ua', %s, 'x', %s, 0, 0)", (action, detail))

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from live.books.commands import Answer, Command, KeyReused
+from live.books.commands import Answer, Command, KeyReused, NotAnswered
 from live.identity.errors import Conflict, NotAuthenticated, NotThere
 from live.identity.moments import moment, nanoseconds
 from live.ledger.inputs import WithdrawalApproved, WithdrawalRefused
@@ -167,6 +167,80 @@ def test_confirmations_at_once_wait_for_each_other_s_outcome_at_one_address_alon
         assert (await asyncio.wait({second}, timeout=0.1))[0] == set()
         go_on.set()
         assert [(await each).status for each in (first, second)] == ["DONE", "DONE"]
+
+    on_till(database, body)
+
+
+_WHO_LOCKS = """select pid from pg_locks where locktype = 'advisory'
+    and (classid::bigint << 32 | objid::bigint) = (select hashtextextended('withdrawals.address ' || address, 0)
+        from withdrawals where lower(address) = $1 limit 1)"""
+_END_WHO_LOCKS = f"select pg_terminate_backend(pid, 5000) from ({_WHO_LOCKS}) as who"
+
+
+async def asked_by_others(till: Till, number: int) -> list[tuple[str, str, str]]:
+    """Ask for withdrawals to one address by as many users; return what confirms each."""
+    users = [await till.user(f"ann{chr(97 + each)}") for each in range(number)]
+    booked = [(user, await till.booked(user)) for user in users]
+    await till.fill()
+    return [(user, (await till.ask(user, to)).id, till.token()) for user, to in booked]
+
+
+@pytest.mark.parametrize("breaks", ["bus", "connection", "everything"])
+def test_what_the_books_did_not_answer_and_may_yet_take_counts_as_confirmed(
+    database: str, breaks: str
+) -> None:
+    async def body(till: Till) -> None:
+        asked = await asked_by_others(till, 5)
+        withdrawals, bus = till.withdrawals, till.withdrawals._bus
+        late: list[Command] = []
+
+        class Late:
+            async def submit(self, command: Command) -> Answer:
+                late.append(command)
+                if breaks != "bus":  # which takes the lock along, and all that was not committed
+                    assert await till.pool.fetchval(_END_WHO_LOCKS, address(17))
+                if breaks == "everything":
+                    raise asyncio.CancelledError  # as if the process had ended here
+                raise NotAnswered("the books did not answer")
+
+        withdrawals._bus = Late()  # type: ignore[assignment]
+        for one in asked[:3]:
+            with pytest.raises((NotAnswered, asyncio.CancelledError)):
+                await withdrawals.confirm(*one)
+            assert await till.pool.fetch(_WHO_LOCKS, address(17)) == []
+        withdrawals._bus = bus
+        await withdrawals.confirm(*asked[3])
+        assert (await till.row(asked[3][1]))["review_reasons"] == ["SAME_ADDRESS"]
+        for command in late:
+            assert (await bus.submit(command)).status == "DONE"
+        for one in asked[:3]:  # whoever asks again is told, and gets nothing more
+            assert (await withdrawals.confirm(*one)).status == "DONE"
+        await withdrawals.confirm(*asked[4])
+        assert Counter((await till.statuses()).values()) == {"APPROVED": 3, "REVIEW": 2}
+
+    on_till(database, body)
+
+
+def test_what_the_books_refused_to_confirm_does_not_count(database: str) -> None:
+    async def body(till: Till) -> None:
+        asked = await asked_by_others(till, 4)
+        await till.desk.ask(ServiceLevelSet(0, 3, "rita", "a drill"))
+        for one in asked[:3]:
+            assert (await till.withdrawals.confirm(*one)).status == "REFUSED"
+        await till.desk.ask(ServiceLevelSet(0, 0, "rita", "over"))
+        assert (await till.withdrawals.confirm(*asked[3])).status == "DONE"
+        assert (await till.row(asked[3][1]))["status"] == "APPROVED"
+
+    on_till(database, body)
+
+
+def test_of_confirmations_of_one_at_once_all_are_done(database: str) -> None:
+    async def body(till: Till) -> None:
+        ann = await till.user("ann")
+        await till.fill()
+        asked, token = (await till.ask(ann, await till.booked(ann))).id, till.token()
+        answers = await asyncio.gather(*(till.withdrawals.confirm(ann, asked, token) for _ in range(6)))
+        assert {answer.status for answer in answers} == {"DONE"}
 
     on_till(database, body)
 

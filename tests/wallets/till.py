@@ -117,6 +117,10 @@ class Till:
         await self.dispatcher.step()
 
 
+async def _as_it_is(_: object) -> None:
+    """Leave a connection as it is, as the API's pool does."""
+
+
 @asynccontextmanager
 async def a_till(dsn: str, rules: WithdrawalRules = RULES) -> AsyncIterator[Till]:
     """Open books at ``dsn``, and withdrawals on them."""
@@ -125,7 +129,7 @@ async def a_till(dsn: str, rules: WithdrawalRules = RULES) -> AsyncIterator[Till
     async def dropped(_: EmailMessage) -> None:
         return
 
-    async with a_desk(dsn) as desk, asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
+    async with a_desk(dsn) as desk, asyncpg.create_pool(dsn, min_size=1, max_size=4, reset=_as_it_is) as pool:
         now_ns = desk.clock.now_ns
         tokens = EmailTokens(pool, Keyring(b"k" * 32), now_ns, AccessRules())
         mailer = Mailer("books@example.org", dropped, letters.append)
