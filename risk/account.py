@@ -6,6 +6,7 @@ from risk.core import Core
 from risk.events import FundingSettled, Source
 from risk.ledger import FUNDING_INCOME, HL_TRADING, PLATFORM_PROFIT, RISK_RESERVE, ZERO, isolated_margin, move
 from risk.numbers import round_money
+from risk.settings import RiskConfig
 from risk.state import CrossLeg, Position, SymbolState, User
 
 
@@ -114,15 +115,24 @@ def free_collateral(core: Core, user: User) -> Decimal:
 def withdrawable(core: Core, user: User) -> Decimal:
     """Return what a user may take out: the rest must cover max(Σ initial, 10 % of notional) of cross positions."""
     notional = sum((p.size * core.symbols[p.symbol].mark for p in user.cross.values()), ZERO)
-    needed = max(cross_initial(core, user), core.risk.withdrawal_margin_share * notional)
-    return max(ZERO, account_value(core, user) - holds(core, user) - needed)
+    unheld = account_value(core, user) - holds(core, user)
+    return beyond_margin(core.risk, unheld, cross_initial(core, user), notional)
+
+
+def beyond_margin(risk: RiskConfig, unheld: Decimal, initial: Decimal, notional: Decimal) -> Decimal:
+    """Return what of an account's value without holds its cross positions of these sums leave to be taken out."""
+    return max(ZERO, unheld - max(initial, risk.withdrawal_margin_share * notional))
 
 
 def isolated_equity(core: Core, position: Position) -> Decimal:
     """Return an isolated position's equity: margin, less funding not yet settled, plus unrealised PnL."""
     state = core.symbols[position.symbol]
-    margin = max(ZERO, position.margin - position.accrued(state.funding_index))
-    return margin + position.unrealised(state.mark)
+    return equity_of(position.margin, position.accrued(state.funding_index), position.unrealised(state.mark))
+
+
+def equity_of(margin: Decimal, owed: Decimal, unrealised: Decimal) -> Decimal:
+    """Return the equity of margin that ``owed`` funding takes no more than all of."""
+    return max(ZERO, margin - owed) + unrealised
 
 
 def isolated_under_water(core: Core, position: Position) -> bool:

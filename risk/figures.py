@@ -2,17 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
-from risk.account import (
-    account_value,
-    cash,
-    cross_initial,
-    cross_maintenance,
-    free_collateral,
-    holds,
-    isolated_equity,
-    withdrawable,
-)
+from risk.account import beyond_margin, cash, equity_of, holds
 from risk.core import Core
 from risk.ledger import ZERO, withdrawals_pending
 from risk.margin import liquidation_mark
@@ -61,17 +53,29 @@ class AccountFigures:
     positions: tuple[PositionFigures, ...]
 
 
+class _Worth(NamedTuple):
+    """Hold what a position comes to at mark, each figure worked out once."""
+
+    position: Position
+    state: SymbolState
+    notional: Decimal
+    unrealised: Decimal
+    owed: Decimal  # of funding
+    maintenance: Decimal
+
+
 def account_figures(core: Core, name: str) -> AccountFigures:
     """Return the figures of a user, all zero for one who has nothing."""
     user = core.users.get(name) or User.named(name)
-    value, maintenance = account_value(core, user), cross_maintenance(core, user)
-    ratio = value / maintenance if maintenance else None
-    triggers = _cross_triggers(core, user, value, maintenance)
-    positions = [
-        _isolated(core, p) if p.isolated else _cross(core, p, value, ratio, triggers[p.symbol][p.side])
-        for p in sorted((user.isolated | user.cross).values(), key=lambda p: p.position_id)
-    ]
+    cross = [_worth(core, p) for p in user.cross.values()]
+    isolated = [_isolated(_worth(core, p)) for p in user.isolated.values()]
     own, held = cash(core, user), holds(core, user)
+    value = sum((w.unrealised - w.owed for w in cross), own + held)
+    maintenance = sum((w.maintenance for w in cross), ZERO)
+    ratio = value / maintenance if maintenance else None
+    triggers = _cross_triggers(cross, value, maintenance)
+    crossing = [_cross(w, value, ratio, triggers[w.position.symbol][w.position.side]) for w in cross]
+    initial = sum((figures.initial_margin for figures in crossing), ZERO)
     margins = sum((p.margin for p in user.isolated.values()), ZERO)
     return AccountFigures(
         own,
@@ -80,53 +84,52 @@ def account_figures(core: Core, name: str) -> AccountFigures:
         margins,
         own + held + margins,
         value,
-        value + sum((p.equity for p in positions if p.position.isolated), ZERO),
-        free_collateral(core, user),
-        withdrawable(core, user) if user.cross else max(ZERO, own),
-        cross_initial(core, user),
+        value + sum((figures.equity for figures in isolated), ZERO),
+        max(ZERO, value - held - initial),
+        beyond_margin(core.risk, value - held, initial, sum((w.notional for w in cross), ZERO)),
+        initial,
         maintenance,
         ratio,
-        tuple(positions),
+        tuple(sorted(crossing + isolated, key=lambda figures: figures.position.position_id)),
     )
 
 
-def _isolated(core: Core, position: Position) -> PositionFigures:
-    state = core.symbols[position.symbol]
-    tiers, notional = state.spec.tiers, position.size * state.mark
-    equity, maintenance = isolated_equity(core, position), tiers.maintenance(notional)
-    price = liquidation_mark(position.side, position.size, state.mark, equity, tiers, ZERO)
-    ratio = equity / maintenance if maintenance else None
-    return _position(state, position, notional, position.margin, maintenance, equity, ratio, price)
-
-
-def _cross(
-    core: Core, position: Position, value: Decimal, ratio: Decimal | None, price: Decimal | None
-) -> PositionFigures:
+def _worth(core: Core, position: Position) -> _Worth:
     state = core.symbols[position.symbol]
     notional = position.size * state.mark
-    maintenance = state.spec.tiers.maintenance(notional)
-    initial = notional / position.leverage
-    return _position(state, position, notional, initial, maintenance, value, ratio, price)
-
-
-def _position(
-    state: SymbolState,
-    position: Position,
-    notional: Decimal,
-    initial: Decimal,
-    maintenance: Decimal,
-    equity: Decimal,
-    ratio: Decimal | None,
-    price: Decimal | None,
-) -> PositionFigures:
-    return PositionFigures(
+    return _Worth(
         position,
-        state.mark,
+        state,
         notional,
         position.unrealised(state.mark),
         position.accrued(state.funding_index),
+        state.spec.tiers.maintenance(notional),
+    )
+
+
+def _isolated(worth: _Worth) -> PositionFigures:
+    position, state = worth.position, worth.state
+    equity = equity_of(position.margin, worth.owed, worth.unrealised)
+    price = liquidation_mark(position.side, position.size, state.mark, equity, state.spec.tiers, ZERO)
+    ratio = equity / worth.maintenance if worth.maintenance else None
+    return _figures(worth, position.margin, equity, ratio, price)
+
+
+def _cross(worth: _Worth, value: Decimal, ratio: Decimal | None, price: Decimal | None) -> PositionFigures:
+    return _figures(worth, worth.notional / worth.position.leverage, value, ratio, price)
+
+
+def _figures(
+    worth: _Worth, initial: Decimal, equity: Decimal, ratio: Decimal | None, price: Decimal | None
+) -> PositionFigures:
+    return PositionFigures(
+        worth.position,
+        worth.state.mark,
+        worth.notional,
+        worth.unrealised,
+        worth.owed,
         initial,
-        maintenance,
+        worth.maintenance,
         equity,
         ratio,
         price,
@@ -134,21 +137,23 @@ def _position(
 
 
 def _cross_triggers(
-    core: Core, user: User, value: Decimal, maintenance: Decimal
+    cross: Sequence[_Worth], value: Decimal, maintenance: Decimal
 ) -> dict[str, dict[int, Decimal | None]]:
     """Return by symbol and side at which mark of it, others unchanged, the cross account is liquidated."""
+    by_symbol: dict[str, list[_Worth]] = {}
+    for worth in cross:
+        by_symbol.setdefault(worth.position.symbol, []).append(worth)
     triggers: dict[str, dict[int, Decimal | None]] = {}
-    for symbol in user.legs:
-        state = core.symbols[symbol]
-        held = [p for p in user.by_symbol[symbol].values() if not p.isolated]
-        tiers, mark = state.spec.tiers, state.mark
-        others = maintenance - sum((tiers.maintenance(p.size * mark) for p in held), ZERO)
+    for symbol, held in by_symbol.items():
+        tiers, mark = held[0].state.spec.tiers, held[0].state.mark
+        others = maintenance - sum((w.maintenance for w in held), ZERO)
         if len(held) == 1:
-            (only,) = held
+            only = held[0].position
             price = liquidation_mark(only.side, only.size, mark, value, tiers, max(ZERO, others))
             triggers[symbol] = {only.side: price}
             continue
-        low, high = liquidation_range([(p.side, p.size, tiers) for p in held], mark, value, others)
+        legs = [(w.position.side, w.position.size, tiers) for w in held]
+        low, high = liquidation_range(legs, mark, value, others)
         triggers[symbol] = {1: high if low is None else low, -1: low if high is None else high}
     return triggers
 
@@ -185,19 +190,13 @@ def _pieces(legs: Sequence[tuple[Decimal, MarginTiers]]) -> Iterable[tuple[Decim
         for tier, lower in enumerate(tiers.lowers)
         if tier
     )
-    tier_of = [0] * len(legs)
-    yield _piece(legs, tier_of)
+    slopes = [[size / (2 * leverage) for leverage in tiers.leverages] for size, tiers in legs]
+    taken = [of_tiers[0] for of_tiers in slopes]
+    deductions = [tiers.deductions[0] for _, tiers in legs]
+    yield sum(taken, ZERO), sum(deductions, ZERO)
     for _, at, tier in boundaries:
-        tier_of[at] = tier
-        yield _piece(legs, tier_of)
-
-
-def _piece(legs: Sequence[tuple[Decimal, MarginTiers]], tier_of: Sequence[int]) -> tuple[Decimal, Decimal]:
-    taken = deduction = ZERO
-    for (size, tiers), tier in zip(legs, tier_of, strict=True):
-        taken += size / (2 * tiers.leverages[tier])
-        deduction += tiers.deductions[tier]
-    return taken, deduction
+        taken[at], deductions[at] = slopes[at][tier], legs[at][1].deductions[tier]
+        yield sum(taken, ZERO), sum(deductions, ZERO)
 
 
 def _if_positive(price: Decimal | None) -> Decimal | None:
