@@ -21,7 +21,7 @@ from live.operators.kinds import SIDES, Kind, Proposal
 from live.operators.permissions import Permission, check_permitted
 from live.operators.proposals import Proposals
 from live.operators.settings_store import SettingsStore, checked, subject_of
-from live.operators.staff import Staff
+from live.operators.staff import Staff, already
 from live.wallets.addresses import checksummed
 from risk.checks import finite, money
 from risk.errors import InvalidInput
@@ -236,10 +236,11 @@ class OperatorsDesk:
         request = requests.digest_of("change_operator", account, role, reason)
         if await requests.is_known(self._pool, key, request):
             return None
+        await self._staff.check_account(account)
         known = await self._proposals.of_key(key)
-        if known is None:
-            await self._staff.check_change(account, role)
         if known is not None or await self._staff.needs_two():
+            if known is None and await self._staff.role_of(account) == role:
+                raise already(role)
             body = {"role": role}
             return await self._proposals.propose(by, Kind.OPERATOR_CHANGE, account, body, reason, key)
         await self._staff.change_alone(account, role, by.user, reason, key, request)

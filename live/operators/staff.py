@@ -54,14 +54,12 @@ class Staff:
         role = await self._pool.fetchval("select role from access.operators where account_id = $1", account)
         return None if role is None else Role(role)
 
-    async def check_change(self, account: str, role: Role | None) -> None:
-        """Raise InvalidInput for an account that is not there, and Conflict for the role that it has."""
+    async def check_account(self, account: str) -> None:
+        """Raise InvalidInput for an account that is not there."""
         if not await self._pool.fetchval(
             "select exists (select from access.accounts where id = $1)", account
         ):
             raise InvalidInput(f"account was {account!r}; there is no such account")
-        if await self.role_of(account) == role:
-            raise already(role)
 
     async def needs_two(self) -> bool:
         """Tell whether a change needs a second super admin: as soon as there is one."""

@@ -98,6 +98,9 @@ def test_a_change_of_an_operator(database: str) -> None:
         for other in (give("OPERATIONS"), give(None), give("ANALYST", "another")):
             await refused(s.sam, path, other, "k")
         await done(s.sam.ask("POST", path, give(None)))
+        at_once = await asyncio.gather(*(s.sam.ask("POST", path, give("OPERATIONS"), "o") for _ in range(6)))
+        assert {answer.status_code for answer in at_once} == {200}
+        await done(s.sam.ask("POST", path, give(None)))
         # A retry that comes late brings back neither the role nor, with another super admin, a proposal.
         assert await done(s.sam.ask("POST", path, give("ANALYST"), "k")) == first
         await done(s.sam.ask("POST", path, {**give("SUPER_ADMIN"), "account": s.rolf.user}))
