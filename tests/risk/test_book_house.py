@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+import pytest
+
+from risk.errors import AlreadySo
 from risk.events import OrderRefused, OrderRouted, RouteReason, Source
 from risk.house_events import (
     AlertLevel,
@@ -370,6 +373,24 @@ def test_a_pin_can_be_set_and_released_on_a_symbol_the_hedger_forced():
     desk.timer(5)
     desk.handle(RoutingModeSet(desk.ts, "BTC", RoutingMode.NORMAL_MODE, "olga"))
     assert one(desk.order("bob", "BTC", 1, "0.01", leverage=10), OrderRouted).route is Source.INTERNAL
+
+
+def test_a_pin_that_is_there_and_the_release_of_none_are_told_so_and_change_nothing():
+    desk = hedged_desk({"hedge_account_capital": D(10_000), "platform_capital": D(0)})
+
+    def refused(mode):
+        before = desk.book.digest()
+        with pytest.raises(AlreadySo):
+            desk.handle(RoutingModeSet(desk.ts, "BTC", mode, "olga"))
+        assert desk.book.digest() == before
+
+    refused(None)
+    desk.order("ann", "BTC", 1, "3", leverage=10)
+    desk.timer(5)
+    desk.handle(RoutingModeSet(desk.ts, "BTC", None, "olga"))  # of what the hedger forced
+    refused(None)
+    desk.handle(RoutingModeSet(desk.ts, "BTC", RoutingMode.HL_MODE, "olga"))  # stays, but is pinned now
+    refused(RoutingMode.HL_MODE)
 
 
 def test_a_changed_risk_config_counts_at_once():
