@@ -17,6 +17,11 @@ class PageOf[Item](BaseModel):
         description="Pass it as `before` for the following page; null at the end.", examples=[1107]
     )
 
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+        """Return its name in the document, in which a name has no brackets."""
+        return "PageOf" + params[0].__name__
+
 
 class JsonAnswer(Response):
     """Be an answer of JSON, whose two headers need no looking at."""

@@ -1,5 +1,6 @@
 """The OpenAPI document: what the framework says of the routes, and what it cannot know."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ from starlette.responses import Response
 from live.api.problems import ProblemDocument
 
 PATH = "/openapi.json"
+_REF = "#/components/schemas/"
+_GENERIC = re.compile(r"_(\w+)_$")
 _UNUSED = ("HTTPValidationError", "ValidationError")  # the framework's own form of what we tell as problems
 
 DESCRIPTION = """
@@ -94,14 +97,35 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for name in _UNUSED:
             schemas.pop(name, None)
-        _, ours = models_json_schema(
-            [(ProblemDocument, "serialization")], ref_template="#/components/schemas/{model}"
-        )
+        _, ours = models_json_schema([(ProblemDocument, "serialization")], ref_template=_REF + "{model}")
         schemas.update(ours["$defs"])
+        _name_schemas(document)
         _describe_signing(document)
         _give_examples(document)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _name_schemas(document: dict[str, Any]) -> None:
+    """Name schemas by words alone: to the framework a ``PageOf[OrderItem]`` is a ``PageOf_OrderItem_``."""
+    schemas = document["components"]["schemas"]
+    names = {_REF + name: _REF + _GENERIC.sub(r"\1", name) for name in schemas}
+    for name in list(schemas):
+        schemas[names[_REF + name].removeprefix(_REF)] = schemas.pop(name)
+    for part in _parts(document):
+        part.update(
+            {key: names[value] for key, value in part.items() if isinstance(value, str) and value in names}
+        )
+
+
+def _parts(document: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(document, dict):
+        yield document
+        document = document.values()
+    elif not isinstance(document, list):
+        return
+    for each in document:
+        yield from _parts(each)
 
 
 def _describe_signing(document: dict[str, Any]) -> None:

@@ -1,10 +1,12 @@
 """The document that describes the API, readiness that means it, and test funds in development alone."""
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -17,6 +19,7 @@ from tests.api.people import sign_up
 from tests.api.served import over_http, served_api
 from tests.proxy import proxied
 
+OPERATIONS = Path(__file__).parent / "operations.txt"
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -46,6 +49,39 @@ def test_every_route_is_described_with_what_it_may_refuse(database: str, dev: bo
             assert "HTTPValidationError" not in document["components"]["schemas"]
 
     asyncio.run(body())
+
+
+def test_programs_made_of_the_document_call_things_by_lasting_names(database: str) -> None:
+    """A renamed function here is a renamed method there: ``operations.txt`` changes on purpose alone."""
+
+    async def body() -> dict[str, Any]:
+        async with served_api(database, dev=True) as api:
+            return dict((await api.client.get("/openapi.json")).json())
+
+    document = asyncio.run(body())
+    ids = {
+        f"{method.upper()} {path}": operation["operationId"]
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert len(set(ids.values())) == len(ids)
+    for where, name in ids.items():
+        assert re.fullmatch("[a-z]+(_[a-z]+)*", name), where
+        assert name.startswith("operator_") == where.partition(" ")[2].startswith("/v1/operator/"), where
+    assert [f"{where} {name}" for where, name in sorted(ids.items())] == OPERATIONS.read_text().splitlines()
+    for name, schema in document["components"]["schemas"].items():
+        assert re.fullmatch("[A-Z][A-Za-z]*", name)
+        assert schema.get("title", name) == name
+    spans = [
+        part
+        for operations in document["paths"].values()
+        for part in operations.get("get", {}).get("parameters", [])
+        if part["name"] in ("from", "to")
+    ]
+    assert len(spans) > 20
+    assert all("without a zone it is UTC" in part["description"] for part in spans)
+    named = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(re.findall(r"#/components/[^\"]+", json.dumps(document))) == named
 
 
 def parts_of(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -44,8 +44,10 @@ class Span(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    from_: Moment | None = Field(default=None, alias="from", description="The earliest time; UTC.")
-    to: Moment | None = Field(default=None, description="The time before which; UTC.")
+    from_: Moment | None = Field(
+        default=None, alias="from", description="The earliest; without a zone it is UTC."
+    )
+    to: Moment | None = Field(default=None, description="The time before which; without a zone it is UTC.")
 
     def span(self, column: str, *, nanoseconds: bool = False) -> list[Condition]:
         """Return the conditions on ``column``, a time or UTC nanoseconds."""

@@ -52,7 +52,7 @@ def _plain(password: SecretStr | None) -> str | None:
 
 
 @router.get("/profile", summary="Who am I?")
-async def profile(mine: Mine, using: Using) -> Profile:
+async def get_profile(mine: Mine, using: Using) -> Profile:
     """Say who the account is, and what opens it."""
     account = await using.identity.accounts.by_id(mine.user)
     return Profile(
@@ -68,14 +68,14 @@ async def profile(mine: Mine, using: Using) -> Profile:
 
 
 @router.get("/kyc", summary="How far is my identity checked?")
-async def kyc(mine: Mine, using: Using) -> Kyc:
+async def get_kyc(mine: Mine, using: Using) -> Kyc:
     """Give the KYC status, which operators move."""
     status = await using.identity.accounts.kyc_status(mine.user)
     return Kyc.model_validate({"kyc_status": status})
 
 
 @router.get("/sessions", summary="Where am I logged in?")
-async def sessions(mine: Mine, using: Using) -> list[SessionItem]:
+async def list_sessions(mine: Mine, using: Using) -> list[SessionItem]:
     """Give the open sessions, newest first."""
     return [
         SessionItem.model_validate(vars(found) | {"ip": str(found.ip), "current": found.id == mine.id})
@@ -106,7 +106,7 @@ async def change_password(body: NewPasswordBody, mine: Mine, using: Using, origi
 
 
 @router.post("/email", status_code=202, summary="Ask for another e-mail address")
-async def ask_for_email(body: NewEmailBody, mine: Mine, using: Using, origin: From) -> Sent:
+async def change_email(body: NewEmailBody, mine: Mine, using: Using, origin: From) -> Sent:
     """Write a letter to the new address, whose token /v1/account/email/confirm takes."""
     identity = using.identity
     account = await identity.accounts.by_id(mine.user)
@@ -164,7 +164,7 @@ async def disable_totp(body: DisableTotpBody, mine: Mine, using: Using, origin: 
 
 
 @router.get("/recovery-codes", summary="How many recovery codes have I left?")
-async def recovery_codes(mine: Mine, using: Using) -> CodesLeft:
+async def count_recovery_codes(mine: Mine, using: Using) -> CodesLeft:
     """Count the unused ones."""
     return CodesLeft(left=await using.identity.second_factor.recovery.left(mine.user))
 
@@ -176,7 +176,7 @@ async def renew_recovery_codes(body: CodeBody, mine: Mine, using: Using, origin:
 
 
 @router.get("/devices", summary="Which devices do I trust?")
-async def devices(mine: Mine, using: Using) -> list[DeviceItem]:
+async def list_devices(mine: Mine, using: Using) -> list[DeviceItem]:
     """Give the devices that need no second factor, newest first."""
     return [DeviceItem.model_validate(vars(found)) for found in await using.identity.devices.list(mine.user)]
 
@@ -191,7 +191,7 @@ async def revoke_device(device: DeviceId, mine: Mine, using: Using, origin: From
 
 
 @router.get("/security-events", summary="What happened to my account's ways in?")
-async def security_events(
+async def list_security_events(
     mine: Mine, using: Using, before: Annotated[int | None, Query(ge=1, le=2**63 - 1, examples=[12])] = None
 ) -> PageOf[EventItem]:
     """Give log-ins and their ends, changes of what opens the account, and failures, newest first, fifty at a time.

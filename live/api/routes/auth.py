@@ -87,14 +87,14 @@ async def log_in(body: LogInBody, using: Using, origin: From) -> LogInAnswer:
 @router.post(
     "/login/totp", dependencies=_OPEN, responses=documented(401, 504), summary="Give the second factor"
 )
-async def log_in_totp(body: SecondFactorBody, using: Using, origin: From) -> SessionTokens:
+async def log_in_with_totp(body: SecondFactorBody, using: Using, origin: From) -> SessionTokens:
     """Begin the session of a challenge. Each code counts once, one step of 30 s early or late at most."""
     found = await using.identity.log_in.with_code(body.challenge, body.code, origin, body.trust_device_as)
     return SessionTokens.of(found.tokens, found.device_token)
 
 
 @router.post("/wallet/nonce", dependencies=_OPEN, summary="Begin a log-in with a wallet")
-async def wallet_nonce(using: Using) -> Nonce:
+async def create_wallet_nonce(using: Using) -> Nonce:
     """Give what the message to be signed must hold."""
     wallets = using.identity.wallets
     nonce, expires_in = await wallets.nonce()
@@ -104,7 +104,7 @@ async def wallet_nonce(using: Using) -> Nonce:
 @router.post(
     "/wallet/login", dependencies=_OPEN, responses=documented(401, 504), summary="Log in with a wallet"
 )
-async def wallet_log_in(body: WalletLogInBody, using: Using, origin: From) -> LogInAnswer:
+async def log_in_with_wallet(body: WalletLogInBody, using: Using, origin: From) -> LogInAnswer:
     """Begin a session with a signed EIP-4361 message; the first one makes the wallet's account."""
     found = await using.identity.wallets.log_in(body.message, body.signature, origin, body.device_token)
     return log_in_answer(found)
@@ -112,7 +112,7 @@ async def wallet_log_in(body: WalletLogInBody, using: Using, origin: From) -> Lo
 
 # Charged by address alone, as every request is: its token cannot be guessed, and many users share an address.
 @router.post("/refresh", responses=documented(401), summary="Get new tokens")
-async def refresh(body: RefreshBody, using: Using, origin: From) -> SessionTokens:
+async def refresh_tokens(body: RefreshBody, using: Using, origin: From) -> SessionTokens:
     """Change the refresh token for new tokens; one that comes a second time ends its session."""
     return SessionTokens.of(await using.identity.sessions.refresh(body.refresh_token, origin))
 
@@ -126,7 +126,7 @@ async def log_out(mine: Mine, using: Using, origin: From) -> None:
 @router.post(
     "/second-factor", responses=documented(401, 403), summary="Give the second factor again in a session"
 )
-async def second_factor(body: CodeBody, mine: Mine, using: Using, origin: From) -> AccessToken:
+async def give_second_factor(body: CodeBody, mine: Mine, using: Using, origin: From) -> AccessToken:
     """Note in the session that a second factor was just given: some acts want it to be recent."""
     await using.identity.second_factor.check(mine.user, body.code, origin)
     token, expires_in = await using.identity.sessions.step_up(mine)

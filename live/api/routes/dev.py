@@ -66,7 +66,7 @@ async def move_market(asked: Move, using: Using, _: Annotated[Principal, needs(S
 
 
 @router.post("/faucet", summary="Get test funds", responses=documented(401, 403, 409, 504))
-async def faucet(
+async def get_test_funds(
     asked: TestFunds, key: IdempotencyKey, using: Using, principal: Annotated[Principal, needs(Scope.TRADE)]
 ) -> Given:
     """Credit a deposit on the chain TEST, at most ten a day."""

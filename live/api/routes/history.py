@@ -97,7 +97,7 @@ async def list_balance_changes(using: Using, reader: Reader, asked: Annotated[Pa
 
 
 @read(router, "/account/summary", response_model=AccountSummary)
-async def get_summary(using: Using, reader: Reader) -> Response:
+async def get_account_summary(using: Using, reader: Reader) -> Response:
     """Show your account at the marks of now: margin ratio, open positions and their liquidation prices."""
     return json_answer(account_summary(await using.bus.ask(AccountQuery(reader.user))))
 
@@ -140,7 +140,7 @@ class Exporting(Span):
     response_class=StreamingResponse,
     responses={200: {"description": "The list.", "content": {"text/csv": {}, "application/x-ndjson": {}}}},
 )
-async def export(
+async def export_history(
     using: Using, reader: Reader, subject: Subject, asked: Annotated[Exporting, Query()]
 ) -> Response:
     """Give a whole list, the newest first, in one file."""

@@ -23,7 +23,7 @@ KeyId = Annotated[
 
 
 @router.get("", summary="Which API keys have I?")
-async def keys(mine: Mine, using: Using) -> list[KeyItem]:
+async def list_keys(mine: Mine, using: Using) -> list[KeyItem]:
     """Give the keys that work, newest first, without their secrets."""
     return [KeyItem.of(key) for key in await using.identity.keys.list(mine.user)]
 

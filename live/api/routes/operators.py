@@ -47,7 +47,7 @@ Auditor = Annotated[Principal, may(Permission.SEE_AUDIT_LOG)]
 
 
 @router.get("/house", response_model=HouseItem, responses=documented(504))
-async def house(using: Using, _: Seer) -> Response:
+async def get_house(using: Using, _: Seer) -> Response:
     """Show where the house stands at the marks of now: exposure, reserve, solvency, what is stopped."""
     return json_answer(house_item(await using.bus.ask(HouseQuery())))
 
@@ -98,7 +98,7 @@ async def get_order(using: Using, _: Seer, order_id: OrderName) -> Response:
 
 
 @router.get("/routing-records", response_model=PageOf[RouteItem])
-async def list_routes(using: Using, _: Seer, asked: Annotated[SymbolPaging, Query()]) -> Response:
+async def list_routing_records(using: Using, _: Seer, asked: Annotated[SymbolPaging, Query()]) -> Response:
     """List the decisions where orders went, the newest first."""
     found = of_symbol(asked.symbol) + asked.span("ts", nanoseconds=True)
     return await _page(using, ROUTES, asked, found)
@@ -123,7 +123,7 @@ async def list_alerts(using: Using, _: Seer, asked: Annotated[Paging, Query()]) 
 
 
 @router.get("/audit-log", response_model=PageOf[AuditItem])
-async def list_acts(using: Using, _: Auditor, asked: Annotated[ActsPaging, Query()]) -> Response:
+async def list_audit_log(using: Using, _: Auditor, asked: Annotated[ActsPaging, Query()]) -> Response:
     """List what was done, by whom, the newest first."""
     return await _page(using, ACTS, asked, asked.span("ts", nanoseconds=True) + asked.conditions())
 

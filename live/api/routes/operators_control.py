@@ -46,7 +46,7 @@ Releaser = Annotated[Principal, may(Permission.RELEASE_BOOKS)]
 @router.get(
     "/routing-config/{symbol}", responses=documented(404), summary="Which routing row counts for a symbol?"
 )
-async def get_routing(using: Using, _: Seer, symbol: Annotated[Row, Path()]) -> SettingsItem:
+async def get_routing_config(using: Using, _: Seer, symbol: Annotated[Row, Path()]) -> SettingsItem:
     """Show the symbol's own row, or the default one, ``*``, and the bounds of its thresholds."""
     if symbol != DEFAULT_ROW and not await using.office.settings.is_traded(symbol):
         raise Problem(404, "unknown-symbol", f"there is no symbol {symbol}")
@@ -56,7 +56,9 @@ async def get_routing(using: Using, _: Seer, symbol: Annotated[Row, Path()]) -> 
 @router.post(
     "/routing-config", response_model=Done, responses=_PROPOSED | documented(409, 504), summary="Change a row"
 )
-async def change_routing(using: Using, by: Router, key: IdempotencyKey, body: RoutingChangesBody) -> Response:
+async def change_routing_config(
+    using: Using, by: Router, key: IdempotencyKey, body: RoutingChangesBody
+) -> Response:
     """Change a routing row. One that becomes 0, or ten times or a tenth of what it was or two people last agreed on,
     needs a second person.
     """
@@ -65,7 +67,7 @@ async def change_routing(using: Using, by: Router, key: IdempotencyKey, body: Ro
 
 
 @router.put("/routing-mode/{symbol}", response_model=Done, responses=documented(404, 409, 504))
-async def set_mode(
+async def set_routing_mode(
     using: Using, by: Router, key: IdempotencyKey, symbol: SymbolName, body: ModeBody
 ) -> Response:
     """Pin a symbol's mode, or release the pin."""
@@ -74,7 +76,7 @@ async def set_mode(
 
 
 @router.get("/risk-config", summary="Which risk settings are in force?")
-async def get_risk(using: Using, _: Seer) -> SettingsItem:
+async def get_risk_config(using: Using, _: Seer) -> SettingsItem:
     """Show the risk config and the bounds of its numbers."""
     return _settings(await using.office.settings.risk(), RISK_BOUNDS)
 
@@ -82,7 +84,9 @@ async def get_risk(using: Using, _: Seer) -> SettingsItem:
 @router.post(
     "/risk-config", response_model=Done, responses=_PROPOSED | documented(409, 504), summary="Change settings"
 )
-async def change_risk(using: Using, by: RiskSetter, key: IdempotencyKey, body: ChangesBody) -> Response:
+async def change_risk_config(
+    using: Using, by: RiskSetter, key: IdempotencyKey, body: ChangesBody
+) -> Response:
     """Change risk settings. A number that becomes 0, or ten times or a tenth of what it was or two people last
     agreed on, and all that is no number, needs a second person.
     """
@@ -98,7 +102,9 @@ async def set_service_level(using: Using, by: Switcher, key: IdempotencyKey, bod
 
 
 @router.post("/service-level/rollback", response_model=Done, responses=documented(409, 504))
-async def roll_service_back(using: Using, by: Switcher, key: IdempotencyKey, body: RollbackBody) -> Response:
+async def roll_back_service_level(
+    using: Using, by: Switcher, key: IdempotencyKey, body: RollbackBody
+) -> Response:
     """Undo the last switch of the service level, which ``switch`` must name; it goes back to the level before."""
     name = command_key(by.user, key)
     return told(await using.office.desk.roll_service_back(by, body.switch, body.reason, name))

@@ -81,7 +81,7 @@ async def refuse_withdrawal(
 
 
 @router.get("/blacklist", summary="Which addresses are looked at?")
-async def blacklist(using: Using, _: Seer) -> list[BlacklistItem]:
+async def list_blacklist(using: Using, _: Seer) -> list[BlacklistItem]:
     """List the addresses that withdrawals are reviewed for."""
     page = await BLACKLIST.page(using.pool, None, _MOST_LISTED)
     return [BlacklistItem(**item) for item in page.items]

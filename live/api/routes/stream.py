@@ -23,7 +23,7 @@ async def stream(websocket: WebSocket, using: Using) -> None:
     responses=documented(426),
     summary="Open the stream, a WebSocket",
 )
-async def no_stream() -> None:
+async def open_stream() -> None:
     """Follow what is yours, and the marks: open a WebSocket here; any other request is refused with 426.
 
     Say who you are, unless you want marks alone, and then what you want; each message is a JSON object:

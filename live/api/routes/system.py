@@ -33,18 +33,18 @@ class Ready(BaseModel):
     checks: list[Check]
 
 
-async def health() -> Response:
+async def get_health() -> Response:
     """Answer as long as the program runs, whatever it can do."""
     return json_answer({"status": "alive"})
 
 
 async def _serve_health(_: LeanRequest) -> Response:
-    return await health()
+    return await get_health()
 
 
 router.add_api_route(
     "/health",
-    health,
+    get_health,
     summary="Is the program alive?",
     response_model=Health,
     route_class_override=lean(_serve_health),
@@ -52,7 +52,7 @@ router.add_api_route(
 
 
 @router.get("/ready", summary="Can requests be served?", responses={503: {"model": Ready}})
-async def ready(using: Using, response: Response) -> Ready:
+async def get_readiness(using: Using, response: Response) -> Ready:
     """Try what requests need: the database, its tables' revision, and the books, at most once a second."""
     checks = await using.readiness.checks()
     well = all(check.well for check in checks)

@@ -41,7 +41,7 @@ AddressName = Annotated[Id, Path()]
 
 
 @router.get("/chains", summary="Where can money go, and what does that cost?")
-async def chains(using: Using, _: Reader) -> list[ChainAsset]:
+async def list_chains(using: Using, _: Reader) -> list[ChainAsset]:
     """List the chains and assets with their limits and fees."""
     rules = using.withdrawals.rules.chains
     return [
@@ -50,7 +50,7 @@ async def chains(using: Using, _: Reader) -> list[ChainAsset]:
 
 
 @read(router, "/wallet", response_model=BalanceItem, responses=documented(404))
-async def wallet(using: Using, reader: Reader) -> Response:
+async def get_wallet(using: Using, reader: Reader) -> Response:
     """Show your balance, free of marks; what positions are worth stands in the account."""
     found = await BALANCES.one(using.pool, reader.user, "user_id", reader.user)
     if found is None:
@@ -133,7 +133,7 @@ async def cancel_withdrawal(
 
 
 @router.get("/addresses", summary="Which addresses are in my book?")
-async def addresses(using: Using, reader: Reader) -> list[AddressItem]:
+async def list_addresses(using: Using, reader: Reader) -> list[AddressItem]:
     """List the addresses that withdrawals may go to, the oldest first."""
     return [AddressItem.of(each) for each in await using.withdrawals.addresses.all(reader.user)]
 
