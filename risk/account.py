@@ -189,6 +189,8 @@ def _file_cross(core: Core, user: User) -> None:
         slack += state.mark * leg.net_size - leg.net_cost - _leg_maintenance(user, state, leg)
         slack -= state.funding_index * leg.net_size - leg.net_indexed
         legs.append((symbol, leg.net_size, leg.gross_size, state.mark_float, state.spec.tiers.max_rate))
+    if slack > 0:
+        user.liquidating = False  # healthy with no close in flight: that liquidation is over (§4)
     core.index.put_cross(user.name, slack, legs)
     core.touched.update(user.legs)
 

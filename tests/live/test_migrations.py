@@ -193,3 +193,49 @@ def test_books_without_such_acts_go_on(postgres: Postgres) -> None:  # noqa: F81
     upgrade(dsn)
     check_revision(dsn)
     fetch(dsn, "select code from access.proposals")
+
+
+# A fill of a cross position: its source, what it did; whether Hyperliquid was lost once.
+@pytest.mark.parametrize(
+    ("source", "action", "lost", "taken"),
+    [
+        ("HYPERLIQUID", "LIQUIDATION", False, False),
+        ("HYPERLIQUID", "CLOSE", True, False),
+        ("HYPERLIQUID", "CLOSE", False, True),
+        ("INTERNAL", "LIQUIDATION", True, True),
+    ],
+)
+def test_books_whose_liquidations_may_have_ended_otherwise_are_refused(
+    postgres: Postgres,  # noqa: F811
+    source: str,
+    action: str,
+    lost: bool,
+    taken: bool,
+) -> None:
+    dsn = postgres.new_database("liquidations")
+    upgrade(dsn)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("update alembic_version set version_num = '0010'")
+        connection.execute(
+            """insert into positions (id, user_id, symbol, direction, size, entry_price, margin_mode, position_source,
+                status, leverage, margin, cost, funding_index, order_id, seq, opened_at, updated_at, updated_seq)
+            values (1, 'ann', 'BTC', 'LONG', 1, 9, 'CROSS', %s, 'OPEN', 1, 0, 9, 0, 'o', 1, now(), now(), 1)""",
+            (source,),
+        )
+        connection.execute(
+            """insert into fills (id, order_id, price, size, fee, source, hl_fill_price, position_id, user_id, symbol,
+                side, action, maker, pnl, mark, seq, created_at)
+            values (1, 'o', 9, 1, 0, %s, 9, 1, 'ann', 'BTC', 'SELL', %s, false, 0, 9, 1, now())""",
+            (source, action),
+        )
+        if lost:
+            connection.execute(
+                "insert into alerts values (1, 'ALERT', 'HL_DISCONNECTED', '', 0, '', 1, now())"
+            )
+    if taken:
+        upgrade(dsn)
+        check_revision(dsn)
+    else:
+        with pytest.raises(Exception, match="0010 reads them; begin new ones in an empty database"):
+            upgrade(dsn)
+        assert fetch(dsn, "select version_num from alembic_version") == [("0010",)]

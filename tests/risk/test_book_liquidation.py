@@ -131,6 +131,24 @@ def test_what_a_user_closes_before_a_liquidation_can_be_sent_has_its_share_in_th
     assert desk.book._core.ledger.turnover_bad_debt == 4030
 
 
+def test_a_liquidation_the_user_ended_has_no_share_in_the_deficit_of_the_next():
+    desk = wide_desk(ann=20_000)
+    hl = to_hl(desk, "ann", "BTC", 1, 1, leverage=10, margin_mode=CROSS)
+    desk.order("ann", "ETH", 1, 5, leverage=10, margin_mode=CROSS)
+    desk.channel(False)
+    desk.mark("BTC", 81_000)  # value 970 ≤ 1 412.5: begins, and waits for Hyperliquid
+    desk.deposit("ann", 10_000)
+    desk.channel(True)
+    sent = one(desk.order("ann", "BTC", -1, None, position_id=hl), VenueOrderRequested)
+    assert not desk.timer(2)  # the user's own close is in flight
+    desk.fill(sent)  # loses 19 000, and the account is healthy
+    before = desk.cash("ann")
+    assert one(desk.mark("ETH", 1000), PositionLiquidated).pnl == -15_000
+    assert (desk.cash("ann"), desk.book._core.ledger.turnover_bad_debt) == (0, 0)
+    # all of the deficit was lost inside
+    assert desk.balance("platform_profit") == D("0.8") * before
+
+
 def test_order_holds_are_released_before_a_deficit_is_forgiven():
     desk = wide_desk(ann=1200)
     desk.order("ann", "BTC", 1, "0.1", leverage=20, margin_mode=CROSS)
