@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from live.api.answers import json_answer
 from live.api.reads.fills import FILLS
+from live.api.reads.filters import Span
 from live.api.reads.listing import Condition
 from live.api.reads.money import BALANCE_CHANGES
 from live.api.reads.orders import ORDERS
@@ -146,6 +148,13 @@ WRONG = [
     ({"symbol": "BTC\0"}, "symbol"),
     ({"user": "another"}, "user"),
 ]
+
+
+@pytest.mark.parametrize("written", ["", "Z", "+00:00", "+02:00"])
+def test_a_time_without_a_zone_is_utc(written: str) -> None:
+    hour = 10 if written == "+02:00" else 12
+    span = Span.model_validate({"from": f"2026-03-01T12:00:00{written}", "to": f"2026-03-01 12:00{written}"})
+    assert span.from_ == span.to == datetime(2026, 3, 1, hour, tzinfo=UTC)
 
 
 def test_a_wrong_filter_is_named(database: str) -> None:
