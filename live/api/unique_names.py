@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection, Request
 
 TWICE = "name_given_twice"
 _TWICE = object()
-_Place = tuple[str | int, ...]
+_MOST_TOLD = 10
 
 
 async def look_at_body(connection: HTTPConnection) -> None:
@@ -43,25 +43,32 @@ def check_names(body: bytes) -> None:
     except (ValueError, RecursionError):
         raise RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": ""}]) from None
     if found_twice:
-        raise RequestValidationError(
-            [{"type": TWICE, "loc": ("body", *_printable(place)), "msg": ""} for place in _places(whole)]
-        )
+        raise RequestValidationError([{"type": TWICE, "loc": place, "msg": ""} for place in _places(whole)])
 
 
-def _places(whole: Any) -> list[_Place]:
-    """Return where names stand twice, outermost first; without recursion, as JSON may be deep."""
-    found: list[_Place] = []
-    left: list[tuple[_Place, Any]] = [((), whole)]
-    for place, value in left:
+def _places(whole: Any) -> list[list[str | int]]:
+    """Return the first places where names stand twice, outermost first; without recursion, as JSON may be deep."""
+    found: list[int] = []
+    # Of each value the number of that which holds it, and its name or place there: whole paths would take too much.
+    held: list[tuple[int, str | int]] = [(-1, "body")]
+    values = [whole]
+    for number, value in enumerate(values):
         if value is _TWICE:
-            found.append(place)
-        elif isinstance(value, dict):
-            left += [((*place, name), each) for name, each in value.items()]
-        elif isinstance(value, list):
-            left += [((*place, number), each) for number, each in enumerate(value)]
-    return found
+            found.append(number)
+            if len(found) == _MOST_TOLD:
+                break
+        elif isinstance(value, dict | list):
+            inner = value.items() if isinstance(value, dict) else enumerate(value)
+            for part, each in inner:
+                held.append((number, part))
+                values.append(each)
+    return [_path(held, number) for number in found]
 
 
-def _printable(place: _Place) -> list[str | int]:
+def _path(held: list[tuple[int, str | int]], number: int) -> list[str | int]:
     """Return a place in text that UTF-8 can write: JSON can hold half a surrogate pair."""
-    return [part if isinstance(part, int) else part.encode(errors="replace").decode() for part in place]
+    parts: list[str | int] = []
+    while number >= 0:
+        number, part = held[number]
+        parts.append(part if isinstance(part, int) else part.encode(errors="replace").decode())
+    return parts[::-1]

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import tracemalloc
+from time import process_time
 
 import pytest
 from fastapi.exceptions import RequestValidationError
@@ -81,6 +83,19 @@ def test_where_it_stands_is_told(body: str, fields: list[str]) -> None:
     assert (problem.status, problem.code) == (422, "invalid")
     assert [each.field for each in problem.errors] == fields
     assert all("more than once" in each.detail for each in problem.errors)
+
+
+def test_a_body_made_to_be_dear_to_look_at_is_looked_at_in_no_time() -> None:
+    leaves = b",".join(b'{"b":1,"b":2}' for _ in range(3_000))
+    began = process_time()
+    tracemalloc.start()
+    with pytest.raises(RequestValidationError) as caught:
+        check_names(b"[" * 5_000 + leaves + b"]" * 5_000)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(caught.value.errors()) == 10
+    assert most < 20e6
+    assert process_time() - began < 2
 
 
 def test_a_name_twice_is_refused_by_every_kind_of_route(database: str) -> None:
