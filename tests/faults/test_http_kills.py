@@ -10,8 +10,9 @@ from tests.live.books import own_database
 from tests.load.clients import Record
 from tests.load.serving import NO_LIMITS, Service, new_caller
 from tests.load.verdict import Verifier
+from tests.ports import free_port
 from tests.postgres import postgres
-from tests.redis_server import free_port, redis_url, shared_redis
+from tests.redis_server import redis_url, shared_redis
 
 __all__ = ["own_database", "postgres", "redis_url", "shared_redis"]
 

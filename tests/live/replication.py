@@ -1,10 +1,9 @@
 """A primary and its synchronous standby on this machine, reached through one address with two hosts."""
 
 import os
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import psycopg
 
 from live.postgres import Server, start_server
 from live.postgres_files import prepare
+from tests.ports import free_ports
 
 _PATIENCE_S = 60
 
@@ -50,15 +50,6 @@ def replicated(folder: Path) -> Iterator[Replicated]:
         hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
         dsn = f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
         yield Replicated(primary, standby, dsn)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 nobody listens on."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(closing(socket.socket())) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _let_in(server: Server) -> None:

@@ -23,6 +23,7 @@ from live.postgres import Server, start_server
 from live.settings import LiveSettings, read_settings
 from risk.errors import InvalidInput
 
+from ..ports import free_port
 from ..postgres import reachable_folder
 
 # Starts the server of a folder, says which, and keeps it until told to stop.
@@ -108,9 +109,7 @@ def test_asyncpg_takes_the_same_address(folder: Path) -> None:
 
 
 def test_at_a_port_a_password_is_asked_for(folder: Path) -> None:
-    from .replication import free_ports
-
-    (port,) = free_ports(1)
+    port = free_port()
     server = start_server(folder, "fsync=off", port=port)
     assert ask(server.dsn, "show port") == str(port)
     with pytest.raises(psycopg.OperationalError, match="password"):
@@ -268,9 +267,7 @@ def test_the_database_runs_as_long_as_anyone_has_it_open(folder: Path) -> None:
 
 
 def test_an_unreachable_database_is_named_without_its_password(folder: Path) -> None:
-    from .replication import free_ports
-
-    (port,) = free_ports(1)
+    port = free_port()
     url = f"postgresql://me:se%40cret@127.0.0.1:{port},127.0.0.1:{port}/x?target_session_attrs=read-write"
     with pytest.raises(
         InvalidInput, match=r"DATABASE_URL was 'postgresql://me:.*Connection refused"

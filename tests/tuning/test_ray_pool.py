@@ -20,6 +20,7 @@ from backtest.tuning.worker import Source
 from data.flow import write_flow
 from risk.errors import InvalidInput
 
+from ..ports import free_port
 from .pool_jobs import job, outcomes_here, raising_job, scenario, varied_jobs
 
 
@@ -114,11 +115,6 @@ def test_a_node_with_other_versions_is_refused(pool: Pool, monkeypatch: pytest.M
     other.submit(0, job())
     with pytest.raises(InvalidInput, match=r"a node of the Ray cluster has numpy .*; here it is 9\.9"):
         other.next_done()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @pytest.mark.parametrize("address", ["head", "head:", ":6379", "head:port", "127.0.0.1:65536"])
