@@ -30,6 +30,7 @@ _RETRY = {"Retry-After": "1"}
 _OURS = {400: "malformed", 413: "too-large", 422: "invalid"}  # where the framework has other words
 _KEY = f"header.{HEADER}"
 _REUSED = f"{HEADER} came with another request before; use a new one"
+_MOST_NAMED = 50
 _NO_JSON = "the body was no valid JSON"
 _DATABASE_LOST = "the database does not answer; try again shortly"
 
@@ -201,11 +202,11 @@ async def _answer_invalid(request: Request, error: Exception) -> Response:
 
 
 def _invalid(error: RequestValidationError) -> Problem:
-    """Name each field that is wrong, without its value: it may be a password."""
+    """Name the fields that are wrong: so many that the answer is not much longer than the request."""
     found = error.errors()
     if any(each["type"] == "json_invalid" for each in found):
         return Problem(400, "malformed", _NO_JSON)
-    errors = [FieldError(field=_name(each["loc"]), detail=wrong(each)) for each in found]
+    errors = [FieldError(field=_name(each["loc"]), detail=wrong(each)) for each in found[:_MOST_NAMED]]
     return Problem(422, "invalid", f"{errors[0].field}: {errors[0].detail}", errors=errors)
 
 

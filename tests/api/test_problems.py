@@ -105,6 +105,18 @@ def test_what_the_framework_refuses_is_a_problem_that_names_the_field(database: 
     asyncio.run(body())
 
 
+def test_of_very_many_fields_that_are_wrong_the_first_are_named(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            many = {f"name{number}": 1 for number in range(4_000)}
+            answer = await api.client.post("/v1/auth/login", json=many)
+            assert answer.status_code == 422
+            named = [each["field"] for each in answer.json()["errors"]]
+            assert named == ["body.email", "body.password", *(f"body.name{each}" for each in range(48))]
+
+    asyncio.run(body())
+
+
 def test_an_answer_of_the_books_that_is_not_done_is_a_problem() -> None:
     assert check_done(Answer("DONE", 3)).seq == 3
     with pytest.raises(Problem, match="too small") as invalid:

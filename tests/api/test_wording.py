@@ -86,8 +86,8 @@ FORMS: set[Any] = {param.field_info.annotation for route in ROUTES for param in 
 def told(errors: list[Any]) -> None:
     """Look at what is told of errors: all of it ours, and no secret in it."""
     shown = problem_of(RequestValidationError(errors)).errors
-    assert len(shown) == len(errors) > 0
-    for error, field in zip(errors, shown, strict=True):
+    assert len(shown) == min(len(errors), 50) > 0
+    for error, field in zip(errors[:50], shown, strict=True):
         if error["type"] != "value_error":
             assert field.detail != error["msg"], error
         assert field.detail != UNFORESEEN, error
