@@ -16,9 +16,8 @@ UserName = Annotated[
 SymbolName = Annotated[
     str, Path(pattern=worded(r"^[A-Za-z0-9:@._-]{1,40}$", "a symbol such as BTC"), examples=["BTC"])
 ]
-WithdrawalName = Annotated[
-    str, Path(pattern=worded(r"^w[0-9]{1,18}$", "a withdrawal's id, such as w1207"), examples=["w1207"])
-]
+WITHDRAWAL = worded(r"^w[0-9]{1,18}$", "a withdrawal's id, such as w1207")
+WithdrawalName = Annotated[str, Path(pattern=WITHDRAWAL, examples=["w1207"])]
 OrderName = Annotated[
     str, Path(pattern=worded(r"^o[0-9]{1,18}$", "an order's id, such as o1207"), examples=["o1207"])
 ]

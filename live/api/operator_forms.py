@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from live.api.access_forms import At, Body, Email
 from live.api.answers import json_answer
+from live.api.operator_access import WITHDRAWAL
 from live.api.problems import check_done
 from live.api.reads.filters import Id, Paging, Symbol
 from live.api.reads.listing import LARGEST_ID, MOST, Condition
@@ -42,13 +43,7 @@ Row = Annotated[
     str,
     Field(pattern=worded(r"^(\*|[A-Za-z0-9:@./_-]{1,40})$", "a symbol such as BTC, or *"), examples=["BTC"]),
 ]
-Withdrawal = Annotated[
-    str,
-    Field(
-        pattern=worded(r"^w[0-9]{1,18}$", "a withdrawal's id, such as w1207"),
-        examples=["w1207"],
-    ),
-]
+Withdrawal = Annotated[str, Field(pattern=WITHDRAWAL, examples=["w1207"])]
 _OF_SUBJECT = "subject = {}"
 _OF_WITHDRAWAL = "action like 'WITHDRAWAL%' and split_part(detail, ':', 1) = {}"
 _OF_PROPOSAL = r"""action not like 'ADDRESS%' and detail like 'proposal %'

@@ -11,8 +11,10 @@ from live.books.first_answers import first_answer
 from live.identity.errors import Conflict, NotThere
 from live.identity.moments import moment
 from live.identity.principal import Role
+from live.ledger.acts import BOOKS
 from live.ledger.codec import decode
 from live.ledger.inputs import BooksReleased, CommandInvalid, CommandRefused
+from live.operators import audit
 from live.operators.kinds import COLUMNS, Kind, Proposal, proposal
 from live.operators.settings_store import SettingsStore, agree
 from live.operators.staff import Staff
@@ -54,17 +56,16 @@ class Execution:
                 if not await self._end(connection, found.id, "EXECUTED", "done"):
                     return
                 role = found.body["role"]
-                assert found.decided_by is not None
                 await self._staff.change(
                     connection,
                     found.subject,
                     None if role is None else Role(role),
-                    found.decided_by,
+                    found.proposed_by,
                     found.reason,
                     _approval(found),
                 )
         except (Conflict, NotThere) as error:
-            await self._end(self._pool, found.id, "FAILED", str(error), error.code)
+            await self._fail(found, str(error), error.code)
         self._staff.changed()
 
     async def _ask_books(self, found: Proposal) -> None:
@@ -83,7 +84,7 @@ class Execution:
                 except InvalidInput as error:
                     answer = not_taken(error)
         if answer.status != "DONE":
-            await self._end(self._pool, found.id, "FAILED", answer.detail, answer.code or "invalid")
+            await self._fail(found, answer.detail, answer.code or "invalid")
             return
         async with self._pool.acquire() as connection, connection.transaction():
             ended = await self._end(connection, found.id, "EXECUTED", f"input {answer.seq}")
@@ -137,6 +138,13 @@ class Execution:
                 return BooksReleased(0, proposer, found.reason, _approval(found))
             case _:
                 raise InvalidInput(f"kind was {found.kind}; it is nothing for the books")
+
+    async def _fail(self, found: Proposal, outcome: str, code: str) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            if await self._end(connection, found.id, "FAILED", outcome, code):
+                detail = f"proposal {found.id}: {code}: {outcome}"
+                now = self._clock()
+                await audit.append(connection, BOOKS, "PROPOSAL_FAILED", found.subject, detail, now)
 
     async def _end(
         self, connection: Any, proposal_id: int, status: str, outcome: str, code: str | None = None

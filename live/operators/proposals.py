@@ -10,6 +10,7 @@ from live.books.bus import Bus
 from live.identity.errors import Conflict, NotPermitted, NotThere
 from live.identity.moments import moment
 from live.identity.principal import Principal
+from live.ledger.acts import BOOKS
 from live.operators import audit
 from live.operators.execution import Execution
 from live.operators.kinds import COLUMNS, SIDES, Kind, Proposal, proposal
@@ -129,17 +130,24 @@ class Proposals:
 
     async def finish(self) -> None:
         """Do what was approved and, after a crash, not done; end what nobody decided in time."""
-        now = moment(self._clock())
-        await self._pool.execute(
-            """update access.proposals set status = 'EXPIRED', ended_at = $1
-            where status = 'OPEN' and expires_at <= $1""",
-            now,
-        )
+        await self._expire()
         rows = await self._pool.fetch("select id from access.proposals where status = 'APPROVED' order by id")
         for row in rows:
             await self._execution.carry_out(row["id"])
 
     # -- inside
+
+    async def _expire(self) -> None:
+        now = self._clock()
+        async with self._pool.acquire() as connection, connection.transaction():
+            ended = await connection.fetch(
+                """update access.proposals set status = 'EXPIRED', ended_at = $1
+                where status = 'OPEN' and expires_at <= $1 returning id, subject""",
+                moment(now),
+            )
+            for row in ended:
+                detail = f"proposal {row['id']}: nobody decided it in time"
+                await audit.append(connection, BOOKS, "PROPOSAL_EXPIRED", row["subject"], detail, now)
 
     async def _row(self, connection: Any, proposal_id: int, lock: str) -> asyncpg.Record:
         row = await connection.fetchrow(

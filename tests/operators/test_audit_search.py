@@ -56,7 +56,21 @@ def test_the_acts_about_one_proposal(database: str) -> None:
         forged = {"address": ADDRESS, "reason": f"proposal {done_}: as agreed"}
         await done(s.rita.ask("POST", "/operator/blacklist", forged), 201)
         assert await acts(done_) == ["BALANCE_ADJUSTED", "PROPOSAL_APPROVED", "PROPOSED"]
-        assert await acts(failed) == ["BALANCE_NOT_ADJUSTED", "PROPOSAL_APPROVED", "PROPOSED"]
+        assert await acts(failed) == [
+            "PROPOSAL_FAILED",
+            "BALANCE_NOT_ADJUSTED",
+            "PROPOSAL_APPROVED",
+            "PROPOSED",
+        ]
+        why = (await s.rita.get("/operator/audit-log", proposal=failed, limit=1))["items"][0]
+        assert (why["actor"], why["subject"]) == ("books", s.ann.user)
+        assert why["detail"].startswith(f"proposal {failed}: ADJUSTMENT_EXCEEDS_FREE: 5000 asked")
+        late = await adjust("3")
+        proposals = s.api.services.office.proposals
+        tomorrow = s.api.services.clock() + 25 * 3600 * 10**9
+        proposals._clock = lambda: tomorrow
+        await proposals.finish()
+        assert await acts(late) == ["PROPOSAL_EXPIRED", "PROPOSED"]
         assert await acts(rejected) == ["PROPOSAL_REJECTED", "PROPOSED"]
         assert await acts(rejected * 10 + 1) == []
 

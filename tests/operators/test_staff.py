@@ -69,6 +69,11 @@ def test_with_several_super_admins_two_must_agree(database: str) -> None:
             assert answer.status_code == status
         assert answer.json()["status"] == "EXECUTED"
         assert await s.api.services.office.staff.role_of(s.ann.user) is Role.OPERATIONS
+        (act,) = await s.all(
+            "select actor, detail from audit_log where action = 'OPERATOR_ADDED' and subject = $1", s.ann.user
+        )
+        told = f"proposal {number}, approved by {s.rolf.user}: None to OPERATIONS: because"
+        assert act == (s.sam.user, told)  # as of all that two decide: who proposed it did it
         # One of two may go with the other's word, or the own; the last one stays.
         asked = await done(s.rolf.ask("POST", "/operator/operators", _change(s.sam.user, None)), 202)
         path = f"/operator/proposals/{asked['proposal']['id']}/approve"
