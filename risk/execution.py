@@ -5,7 +5,7 @@ from decimal import Decimal
 from risk.account import free_collateral
 from risk.closing import close_positions
 from risk.core import Core
-from risk.events import OrderCancelled, OrderRested, RouteReason, Source
+from risk.events import OrderCancelled, RouteReason, Source
 from risk.external import open_hold, send_open
 from risk.house_accounts import trading_opens_allowed
 from risk.inputs import MarginMode, OrderSubmitted, OrderType
@@ -16,7 +16,7 @@ from risk.routing import RouteDecision, forced_reason, split
 from risk.routing_desk import Terms, house_state, record_route, route_of
 from risk.service import refuse_open
 from risk.state import SPLIT_SUFFIX, SymbolState, User
-from risk.waiting import rest_here, wait
+from risk.waiting import rest_here, tell_rested, wait
 
 CLOSING_TYPES = (OrderType.TAKE_PROFIT, OrderType.STOP_LOSS)
 
@@ -203,19 +203,7 @@ def _open_external(
     )
     if terms.resting and limit is not None:
         wait(core, user, command, size).cloid = cloid
-        core.emit(
-            OrderRested(
-                order_id,
-                core.now,
-                user.name,
-                command.symbol,
-                command.side,
-                size,
-                limit,
-                Source.HYPERLIQUID,
-                held,
-            )
-        )
+        tell_rested(core, command, order_id, size, limit, Source.HYPERLIQUID, held)
 
 
 def _external_refusal(core: Core, state: SymbolState, notional: Decimal) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from risk.account import settle_funding
 from risk.core import Core
 from risk.deviation import DayGrade, DeviationGrade, deviation
-from risk.events import FillAction, PositionClosed, Source
+from risk.events import FillAction
 from risk.external import capped_price, emit_fill
 from risk.house_events import AlertLevel, DeviationLogged
 from risk.inputs import HlAccount, VenueFilled
@@ -86,7 +86,6 @@ def filled_close(core: Core, order: VenueOrder, fill: VenueFilled) -> None:
     settle_funding(core, position)
     cost, margin = take_share(position, fill.size)
     pnl = round_money(position.side * (fill.price * fill.size - cost))
-    liquidation = order.purpose is Purpose.LIQUIDATION
     wanted = order.purpose is Purpose.CLOSE  # no builder fee on what we had to close
     builder = round_money(fill.price * fill.size * core.risk.builder_fee_rate) if wanted else ZERO
     position.closing -= fill.size
@@ -108,24 +107,9 @@ def filled_close(core: Core, order: VenueOrder, fill: VenueFilled) -> None:
             ),
         )
     reduce_position(core, user, position, fill.size, cost)
-    action = FillAction.LIQUIDATION if liquidation else FillAction.CLOSE
+    action = FillAction.LIQUIDATION if order.purpose is Purpose.LIQUIDATION else FillAction.CLOSE
     emit_fill(core, position, order, fill, fill.fee + builder, action, pnl)
-    core.emit(
-        PositionClosed(
-            position.position_id,
-            core.now,
-            user.name,
-            position.symbol,
-            position.side,
-            fill.size,
-            position.size,
-            fill.price,
-            pnl,
-            Source.HYPERLIQUID,
-            liquidation,
-        )
-    )
-    finish_close(core, user, position, order.order_id, pnl)
+    finish_close(core, user, position, order.order_id, fill.size, fill.price, pnl, action)
 
 
 def _settle_isolated(

@@ -220,6 +220,20 @@ def _after_close(
 ) -> None:
     reduce_position(core, user, position, size, cost)
     _emit_fill(core, position, order_id, -position.side, price, size, fee, reference, maker, action, pnl)
+    finish_close(core, user, position, order_id, size, price, pnl, action)
+
+
+def finish_close(
+    core: Core,
+    user: User,
+    position: Position,
+    order_id: str,
+    size: Decimal,
+    price: Decimal,
+    pnl: Decimal,
+    action: FillAction,
+) -> None:
+    """Tell of a close and leave all in order: the position's margin, its user's deficit, the scan, its orders."""
     core.emit(
         PositionClosed(
             position.position_id,
@@ -231,15 +245,10 @@ def _after_close(
             position.size,
             price,
             pnl,
-            Source.INTERNAL,
+            position.source,
             action is FillAction.LIQUIDATION,
         )
     )
-    finish_close(core, user, position, order_id, pnl)
-
-
-def finish_close(core: Core, user: User, position: Position, order_id: str, pnl: Decimal) -> None:
-    """Leave a position closed in whole or part in order: its margin, its user's deficit, the scan, its orders."""
     if position.isolated:
         if position.size:
             refile_isolated(core, position)

@@ -8,7 +8,7 @@ from risk.checks import positive, twelve_decimals
 from risk.closing import closable
 from risk.core import Core
 from risk.errors import InvalidInput
-from risk.events import OrderRested, Source
+from risk.events import Source
 from risk.execution import CLOSING_TYPES, closes, execute, hold_to_rest, open_position, refuse_while_down
 from risk.external import request_cancel
 from risk.inputs import CancelSubmitted, OrderSubmitted, OrderType
@@ -16,7 +16,7 @@ from risk.ledger import ZERO
 from risk.routing_desk import Terms, route_of
 from risk.service import refuse_order, refuse_while_closed
 from risk.state import Order, SymbolState, User
-from risk.waiting import cancelled, rest_here, take_out, wait
+from risk.waiting import cancelled, rest_here, take_out, tell_rested, wait
 
 
 def submit(core: Core, command: OrderSubmitted) -> None:
@@ -128,19 +128,7 @@ def _rest_trigger(core: Core, user: User, state: SymbolState, command: OrderSubm
     trigger = command.trigger_price
     assert trigger is not None  # checked on arrival
     wait(core, user, command, size)
-    core.emit(
-        OrderRested(
-            command.order_id,
-            core.now,
-            user.name,
-            command.symbol,
-            command.side,
-            size,
-            trigger,
-            Source.INTERNAL,
-            ZERO,
-        )
-    )
+    tell_rested(core, command, command.order_id, size, trigger, Source.INTERNAL)
     if _fires_above(command):
         core.mark_triggers.add_above(command.symbol, float(trigger), command.order_id)
     else:

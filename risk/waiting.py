@@ -22,21 +22,24 @@ def rest_here(core: Core, user: User, command: OrderSubmitted, size: Decimal, he
         core.ask_triggers.add_below(command.symbol, float(limit), command.order_id)
     else:
         core.bid_triggers.add_above(command.symbol, float(limit), command.order_id)
-    core.emit(
-        OrderRested(
-            command.order_id,
-            core.now,
-            user.name,
-            command.symbol,
-            command.side,
-            size,
-            limit,
-            Source.INTERNAL,
-            held,
-        )
-    )
+    tell_rested(core, command, command.order_id, size, limit, Source.INTERNAL, held)
     if user.cross:
         refile_cross(core, user)
+
+
+def tell_rested(
+    core: Core,
+    command: OrderSubmitted,
+    order_id: str,
+    size: Decimal,
+    price: Decimal,
+    where: Source,
+    held: Decimal = ZERO,
+) -> None:
+    """Tell that ``size`` of an order waits for ``price``, under its own id or that of its second part."""
+    core.emit(
+        OrderRested(order_id, core.now, command.user, command.symbol, command.side, size, price, where, held)
+    )
 
 
 def wait(core: Core, user: User, command: OrderSubmitted, size: Decimal) -> Order:
