@@ -91,7 +91,8 @@ def serve_command(how: Serving) -> None:
     if "public_url" not in settings.model_fields_set:
         settings = settings.model_copy(update={"public_url": _address(how, listening)})
     logs.configure(how.log_level)
-    logging.getLogger("stamina").setLevel(logging.ERROR)  # it tells of every attempt; we tell of the loss
+    for retrying in ("stamina", "asyncpg.pool"):  # they tell of every attempt; we tell of the loss
+        logging.getLogger(retrying).setLevel(logging.ERROR)
     with (
         listening,
         Ending(_END_S) as ending,
