@@ -41,7 +41,7 @@ async def busy(api: Api) -> Trader:
     await ann.ask("POST", f"/positions/{position}/close", {"size": "0.005"})
     for mark in (96_000, 92_000, 89_000):
         api.market.move("BTC", mark)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len((await ann.get("/liquidations"))["items"]) < 2:
             await asyncio.sleep(0.01)
     return ann

@@ -181,7 +181,7 @@ def told(answer: bytes) -> tuple[int, str]:
 def test_what_is_no_request_is_refused(parts: list[bytes], code: tuple[int, str]) -> None:
     async def body() -> None:
         async with site() as at:
-            assert told(await exchange(at, *parts, pause_s=0.1)) == code
+            assert told(await exchange(at, *parts, pause_s=0.02)) == code
 
     asyncio.run(body())
 
@@ -285,7 +285,7 @@ def test_who_says_nothing_is_closed(said: bytes) -> None:
             writer.write(GET)
             assert (await reader.readuntil(b"\r\n\r\n0")).startswith(b"HTTP/1.1 200")
             writer.write(b"\r\n")  # after a request too
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(4):  # less than it would be kept for a next request
                 assert await reader.read() == b""
             writer.close()
 
@@ -299,9 +299,9 @@ def test_a_drop_now_and_then_is_not_enough() -> None:
         async with site() as at:
             for whole in (GET[:-2] + b"X-Slow: ", POST + b"X-Slow: 1\r\n\r\n"):
                 began = time.monotonic()
-                answer = await exchange(at, whole, *([b"x"] * 9 + [b""]) * 3, pause_s=0.1)
+                answer = await exchange(at, whole, *([b"x"] * 9 + [b""]) * 12, pause_s=0.1)
                 assert told(answer) == (408, "too-slow")
-                assert time.monotonic() - began < 2
+                assert time.monotonic() - began < 8  # what is dropped takes twelve seconds
 
     asyncio.run(body())
 
@@ -310,7 +310,7 @@ def test_in_time_and_slowly_is_in_time() -> None:
     async def body() -> None:
         async with site() as at:
             last = POST[30:] + b"Connection: close\r\n\r\n12"
-            answer = await exchange(at, GET[:20], GET[20:], POST[:30], last, b"345678", b"90", pause_s=0.12)
+            answer = await exchange(at, GET[:20], GET[20:], POST[:30], last, b"345678", b"90", pause_s=0.06)
             assert answer.count(b"HTTP/1.1 200") == 2
             assert answer.endswith(b"10")
 
@@ -385,7 +385,7 @@ def test_half_a_request_does_not_hold_up_the_end() -> None:
             assert told(body) == (503, "stopping")
             assert head == nothing == b""
             await at.serving
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 8  # less than requests are given to end
 
     asyncio.run(body())
 

@@ -30,7 +30,7 @@ async def switch(api: Api, level: int) -> int:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -170,7 +170,7 @@ def test_the_client_tells_and_its_stream_goes_on_afterwards(database: str) -> No
                 assert not listening.done()
                 await open_again(api)
                 placed = await client.place("BTC", "BUY", "0.01", leverage=10)
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(60):
                     update = await listening
                 assert [order.order_id for order in update.orders] == [placed.order_id]
                 assert stream.connections > 1

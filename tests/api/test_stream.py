@@ -52,7 +52,7 @@ async def say(stream: ClientConnection, **message: Any) -> None:
 
 
 async def hear(stream: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return json.loads(await stream.recv())
 
 
@@ -69,7 +69,7 @@ async def subscribe(stream: ClientConnection, channels: list[str], after: int | 
 async def rest(stream: ClientConnection) -> list[dict[str, Any]]:
     """Return what is said until the end."""
     heard: list[dict[str, Any]] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             try:
                 heard.append(json.loads(await stream.recv()))

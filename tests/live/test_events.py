@@ -42,7 +42,7 @@ def test_commits_are_told_with_the_rows_of_the_tables(database, bus_url):
                 await bus.submit(order(user, number)) for user in ("ann", "bob") for number in range(3)
             ]
             last = max(answer.seq for answer in answers)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 async for event in events:
                     if isinstance(event, Committed):
                         assert event.seq > seqs[-1]
@@ -112,7 +112,7 @@ def test_books_opened_again_are_a_gap(database, bus_url):
         ):
             opened[0]._commits.writer.connection.terminate()
             await wait_for(lambda: len(opened) > 1)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 async for event in events:
                     if isinstance(event, Gap):
                         break
@@ -130,7 +130,7 @@ def test_entries_lost_or_written_twice_over_redis(mortal_redis: RedisServer):
 
                 async def told(seq):
                     hub.publish(Committed(seq, 0, {}))
-                    async with asyncio.timeout(20):
+                    async with asyncio.timeout(60):
                         return await anext(events)
 
                 assert (await told(1)).seq == 1
@@ -145,7 +145,7 @@ def test_entries_lost_or_written_twice_over_redis(mortal_redis: RedisServer):
                 await asyncio.to_thread(mortal_redis.kill)
                 hub.publish(Committed(5, 0, {}))
                 await asyncio.to_thread(mortal_redis.start)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     found = await anext(events)
                     while found == Gap():
                         found = await anext(events)

@@ -25,7 +25,7 @@ from tests.proxy import proxied
 
 __all__ = ["database", "postgres"]
 
-_SOON_S = 5.0  # several looks
+_SOON_S = 20.0  # several looks, on a busy machine too
 
 
 @asynccontextmanager

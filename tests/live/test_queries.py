@@ -123,7 +123,7 @@ def test_a_view_of_what_was_never_committed_is_not_told(database):
                 placed = asyncio.create_task(desk.order("ann", "BTC", 1, "0.05"))
                 await asyncio.sleep(0.02)
                 with pytest.raises(NotAnswered):
-                    await asyncio.wait_for(desk.process.ask(AccountQuery("ann")), 5)
+                    await asyncio.wait_for(desk.process.ask(AccountQuery("ann")), 60)
                 with pytest.raises(NotAnswered):
                     await placed
 
