@@ -90,7 +90,7 @@ def test_who_does_not_answer_a_ping_is_told_to_have_been_too_slow(database: str)
         async with served_api(database) as api:
             ann = await trader(api)
             async with (
-                over_http(api, ws_ping_interval=0.2, ws_ping_timeout=0.4) as url,
+                over_http(api, ws_ping_interval=0.2, ws_ping_timeout=1.5) as url,
                 streaming(url, ann) as silent,
             ):
                 await subscribe(silent, PRIVATE)
