@@ -8,6 +8,7 @@ import pytest
 
 from live.identity.errors import Conflict, NotAuthenticated
 from live.identity.log_in import Challenge
+from live.identity.moments import moment
 
 from .conftest import URL
 
@@ -170,7 +171,7 @@ def test_message_for_others_or_another_time_is_refused(site, change, why):
 def test_message_is_of_now_give_or_take_a_minute_in_whatever_zone(site, times, why, hours):
     async def scenario():
         wallet, _ = await known(site)
-        now, zone = datetime.fromtimestamp(site.clock() // 10**9, UTC), timezone(timedelta(hours=hours))
+        now, zone = moment(site.clock()), timezone(timedelta(hours=hours))
         nonce, _ = await site.identity.wallets.nonce()
         said = {name: _iso((now + timedelta(seconds=s)).astimezone(zone)) for name, s in times.items()}
         message = (
