@@ -20,7 +20,7 @@ from backtest.scenario_values import (
     Section,
     format_duration,
 )
-from risk.settings import HedgeTier, LeverageStep, RiskConfig, RoutingConfig, RoutingMode
+from risk.settings import ORDERED, HedgeTier, LeverageStep, RiskConfig, RoutingConfig, RoutingMode
 
 
 def _text(text: str) -> Any:
@@ -149,7 +149,8 @@ class RiskSection(Section):
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
-        for lower, upper in _ORDERED:
+        for pair in ORDERED:
+            lower, upper = map(_plain_name, pair)
             if getattr(self, lower) > getattr(self, upper):
                 shown = self.model_dump(include={lower, upper})
                 raise ValueError(
@@ -203,19 +204,3 @@ def _default(name: str, value: Any) -> Any:
 _LIVE_ONLY = {"hot_wallet_floor"}  # no chain is simulated
 _SIMULATED = [field.name for field in fields(RiskConfig) if field.name not in _LIVE_ONLY]
 DEFAULTS = {_plain_name(name): _default(name, getattr(RiskConfig(), name)) for name in _SIMULATED}
-
-# (a, b): a must not be above b.
-_ORDERED = (
-    ("symbol_exposure_cap", "total_exposure_cap"),
-    ("price_range_release", "price_range_limit"),
-    ("deviation_alert_rate", "deviation_critical_rate"),
-    ("deviation_day_review_usd", "deviation_day_critical_usd"),
-    ("position_difference_alert", "position_difference_critical"),
-    ("hedge_debounce", "hedge_max_wait"),
-    ("hedge_retry_alert_at", "hedge_retry_max"),
-    ("margin_ratio_topup", "margin_ratio_normal"),
-    ("hedge_ratio_critical", "margin_ratio_topup"),
-    ("trading_ratio_critical", "margin_ratio_topup"),
-    ("reserve_floor", "reserve_normal"),
-    ("daily_loss_alert", "daily_loss_breaker"),
-)

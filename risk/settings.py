@@ -144,6 +144,24 @@ class RiskConfig:
     platform_capital: Decimal = _d("1000000")
 
 
+# Of the risk config: the first of each pair must not be above the second.
+ORDERED = (
+    ("symbol_exposure_cap", "total_exposure_cap"),
+    ("price_range_release", "price_range_limit"),
+    ("deviation_alert_rate", "deviation_critical_rate"),
+    ("deviation_day_review_usd", "deviation_day_critical_usd"),
+    ("position_difference_alert", "position_difference_critical"),
+    ("liquidation_slippage_cap", "liquidation_widest_cap"),
+    ("hedge_debounce_ns", "hedge_max_wait_ns"),
+    ("hedge_retry_alert_at", "hedge_retry_max"),
+    ("margin_ratio_topup", "margin_ratio_normal"),
+    ("hedge_ratio_critical", "margin_ratio_topup"),
+    ("trading_ratio_critical", "margin_ratio_topup"),
+    ("reserve_floor", "reserve_normal"),
+    ("daily_loss_alert", "daily_loss_breaker"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Join the routing table (key ``*`` is the default row) with the risk config and data resolutions.

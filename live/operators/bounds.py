@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from risk.errors import InvalidInput
-from risk.settings import DAY_NS, HOUR_NS, SECOND_NS, RiskConfig, RoutingConfig
+from risk.settings import DAY_NS, HOUR_NS, ORDERED, SECOND_NS, RiskConfig, RoutingConfig
 
 _TIMES = 10  # that many times another value, or as small a part of it, is an anomaly
 
@@ -91,20 +91,6 @@ ROUTING_BOUNDS: Mapping[str, Bounds] = {
 }
 _WHITELIST = "internal_whitelisted"
 FIXED = frozenset(("trading_account_capital", "hedge_account_capital", "reserve_capital", "platform_capital"))
-_ORDERED = (  # the first of each pair must not exceed the second
-    ("price_range_release", "price_range_limit"),
-    ("deviation_alert_rate", "deviation_critical_rate"),
-    ("deviation_day_review_usd", "deviation_day_critical_usd"),
-    ("position_difference_alert", "position_difference_critical"),
-    ("liquidation_slippage_cap", "liquidation_widest_cap"),
-    ("hedge_debounce_ns", "hedge_max_wait_ns"),
-    ("hedge_retry_alert_at", "hedge_retry_max"),
-    ("margin_ratio_topup", "margin_ratio_normal"),
-    ("hedge_ratio_critical", "margin_ratio_topup"),
-    ("trading_ratio_critical", "margin_ratio_topup"),
-    ("reserve_floor", "reserve_normal"),
-    ("daily_loss_alert", "daily_loss_breaker"),
-)
 
 
 def check_risk(before: RiskConfig, after: RiskConfig) -> None:
@@ -113,7 +99,7 @@ def check_risk(before: RiskConfig, after: RiskConfig) -> None:
     for name in names & FIXED:
         raise InvalidInput(f"{name} was {getattr(after, name)}; it only counts when books are opened")
     _check_bounds(after, names, RISK_BOUNDS)
-    for lesser, greater in _ORDERED:
+    for lesser, greater in ORDERED:
         if names & {lesser, greater}:
             _check_order(after, lesser, greater)
     if names & {"hedge_tiers", "hedge_leverage"}:

@@ -141,6 +141,7 @@ def test_loading_the_same_name_reads_decimals_exactly(tmp_path: Path) -> None:
             "reserve_floor was 1000000; it must not be above reserve_normal",
         ),
         ({"risk": {"hedge_debounce": "1m"}}, "hedge_debounce was 1m; it must not be above hedge_max_wait"),
+        ({"risk": {"liquidation_widest_cap": 0.001}}, "it must not be above liquidation_widest_cap"),
         ({"risk": {"hedge_tiers": [{"lower": 2, "ratio": 1}, {"lower": 1, "ratio": 1}]}}, "began at 2, 1"),
         ({"risk": {"hedge_leverage": [{"upto": 3, "leverage": 2}]}}, "end with a step that has none"),
         ({"routing": {"*": {"routing_mode": "HLMODE"}}}, "was 'HLMODE'; it must be 'HL_MODE'"),

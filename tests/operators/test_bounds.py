@@ -61,6 +61,7 @@ def test_a_threshold_out_of_its_bounds_is_refused(value: Decimal) -> None:
     ("changes", "named"),
     [
         ({"reserve_floor": D(600_000)}, "reserve_floor"),
+        ({"symbol_exposure_cap": D(5_000_001)}, "symbol_exposure_cap"),
         ({"daily_loss_alert": D(500_001)}, "daily_loss_alert"),
         ({"price_range_release": D("0.06")}, "price_range_release"),
         ({"platform_capital": D(1)}, "platform_capital"),
