@@ -66,7 +66,7 @@ LONG = (
     "live/test_books_machine.py",
     "live/test_process.py",
     "faults/test_kills.py",
-    "tuning/test_checks.py",
+    "tuning/test_checks_real.py",
     "risk/test_book_machine.py",
 )
 NO_HISTORY = "no real history: shared/data is not beside the project and HYBRID_PERPS_DATA is not set"
