@@ -13,7 +13,7 @@ from live.api.lean import LeanRoute, LeanRoutes
 from live.api.middleware.entrance import Entrance
 from live.api.middleware.errors import Errors
 from live.api.services import Services
-from live.api.unique_names import look_at_body
+from live.api.unique_names import look_at_names
 
 PREFIX = "/v1"
 _EVERY_ROUTE = (400, 413, 415, 422, 429, 500, 503)
@@ -55,7 +55,7 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=operation_id,
-        dependencies=[Depends(look_at_body)],
+        dependencies=[Depends(look_at_names)],
     )
     app.state.services = services
     problems.install(app)

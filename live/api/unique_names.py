@@ -1,6 +1,7 @@
-"""No name twice in an object of a body: of two values a proxy may read the first, and we the last."""
+"""No name twice in an object of a body, or in a query: of two values a proxy may read the first, and we the last."""
 
 import json
+from collections import Counter
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -11,12 +12,14 @@ _TWICE = object()
 _MOST_TOLD = 10
 
 
-async def look_at_body(connection: HTTPConnection) -> None:
-    """Do ``check_names`` for a route of the framework that takes a body, as a dependency."""
-    if (
-        isinstance(connection, Request)
-        and getattr(connection.scope.get("route"), "body_field", None) is not None
-    ):
+async def look_at_names(connection: HTTPConnection) -> None:
+    """Look at body and query of a route of the framework that may change something, as a dependency."""
+    if not isinstance(connection, Request) or connection.method == "GET":
+        return
+    times = Counter(name for name, _ in connection.query_params.multi_items())
+    if twice := [name for name, number in times.items() if number > 1]:
+        raise RequestValidationError([{"type": TWICE, "loc": ("query", name), "msg": ""} for name in twice])
+    if getattr(connection.scope.get("route"), "body_field", None) is not None:
         body = await connection.body()
         if body:  # else the form says what is missing
             check_names(body)

@@ -133,6 +133,10 @@ def test_a_name_twice_is_refused_by_every_kind_of_route(database: str) -> None:
                 told = answer.json()
                 assert (answer.status_code, told["code"]) == (422, "invalid"), (path, told)
                 assert [each["field"] for each in told["errors"]] == [f"body.{field}"], (path, told)
+            given = ann.headers | {"Idempotency-Key": "all"}
+            answer = await api.client.delete("/v1/orders?symbol=BTC&symbol=ETH", headers=given)
+            assert [each["field"] for each in answer.json()["errors"]] == ["query.symbol"], answer.text
+            assert (await api.client.delete("/v1/orders?symbol=BTC", headers=given)).status_code == 200
             assert (await ann.get("/orders"))["items"] == []
             assert (await bob.get("/v1/keys")).json() == []
             # A colon in a value alone is nothing.
