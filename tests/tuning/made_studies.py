@@ -14,6 +14,14 @@ from backtest.tuning.trial import Finished, Job, Material, Outcome, material_key
 from risk.settings import HOUR_NS
 
 NORMAL = "routing.*.normal_threshold"
+TINY = """
+description = "Two quiet hours."
+data.hours = 2
+data.step = "60s"
+flow.users = 15
+routing.ETH.normal_threshold = 5
+report.counterfactuals = true
+"""
 DEBOUNCE = "risk.hedge_debounce"
 SPLIT = "risk.split_at_threshold"
 SPACE: dict[str, Any] = {

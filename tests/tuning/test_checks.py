@@ -23,18 +23,10 @@ from backtest.tuning.walk import walk_forward
 from risk.settings import HOUR_NS
 
 from .made_checks import Answer, Kept, MadeStore, found, hl, made, part_of, quiet, threshold_of
-from .made_studies import NORMAL, made_slots, made_study
+from .made_studies import NORMAL, TINY, made_slots, made_study
 
 D = Decimal
 CAP = "risk.symbol_exposure_cap"
-TINY = """
-description = "Two quiet hours."
-data.hours = 2
-data.step = "60s"
-flow.users = 15
-routing.ETH.normal_threshold = 5
-report.counterfactuals = true
-"""
 
 
 def test_the_best_point_that_holds_is_recommended() -> None:

@@ -15,17 +15,9 @@ from backtest.tuning.search import search, search_job
 from backtest.tuning.store import open_store
 from backtest.tuning.trial import Finished, Job, Outcome
 
-from .made_studies import NORMAL, PROVENANCE, InlinePool, Runner, made_study, unseen
+from .made_studies import NORMAL, PROVENANCE, TINY, InlinePool, Runner, made_study, unseen
 
 D = Decimal
-TINY = """
-description = "Two quiet hours."
-data.hours = 2
-data.step = "60s"
-flow.users = 15
-routing.ETH.normal_threshold = 5
-report.counterfactuals = true
-"""
 
 
 @cache
