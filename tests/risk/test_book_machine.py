@@ -290,7 +290,7 @@ class BookMachine(RuleBasedStateMachine):
             fee = cents(price * size * D("0.00045"))
             self.give(self.desk.handle, VenueFilled(self.desk.ts, order.cloid, price, size, fee))
             self.filled[order.cloid] += size
-        if ends or size == left:
+        if ends or not left:  # one that is filled whole may end later
             del self.at_venue[order.cloid]
             self.give(self.desk.end, order, refused=not size and slip > 0)
 
