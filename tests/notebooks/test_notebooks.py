@@ -14,7 +14,7 @@ import backtest.scenario
 from backtest.scenario_overrides import apply_overrides
 
 load = backtest.scenario.load_scenario
-shorter = ["data.to_share=0.2", "report.counterfactuals=false"]
+shorter = ["data.to_share=0.1", "report.counterfactuals=false"]
 backtest.scenario.load_scenario = lambda name: apply_overrides(load(name), shorter)
 """
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

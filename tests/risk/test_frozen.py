@@ -148,7 +148,7 @@ class FrozenMachine(BookMachine):
             assert not self.vouched._core.seen_orders | self.vouched._core.seen_withdrawals
 
 
-FrozenMachine.TestCase.settings = hypothesis_settings(max_examples=40, stateful_step_count=30)
+FrozenMachine.TestCase.settings = hypothesis_settings(max_examples=25, stateful_step_count=30)
 TestFrozenMachine = FrozenMachine.TestCase
 
 
