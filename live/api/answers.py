@@ -18,9 +18,9 @@ class PageOf[Item](BaseModel):
     )
 
     @classmethod
-    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
         """Return its name in the document, in which a name has no brackets."""
-        return "PageOf" + params[0].__name__
+        return f"PageOf{params[0].__name__}"
 
 
 class JsonAnswer(Response):

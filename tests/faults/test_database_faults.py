@@ -129,6 +129,8 @@ def test_commits_that_the_server_itself_is_slow_over(database, tmp_path):
                     deferrable initially deferred for each row execute function dawdle()"""
                 )
             await load.answered(150)
+            with psycopg.connect(database, autocommit=True) as connection:
+                connection.execute("drop function dawdle() cascade")  # the check at the end would find it
             assert not ended
 
     asyncio.run(scenario())
