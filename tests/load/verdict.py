@@ -149,7 +149,7 @@ async def _all_kept(connection: asyncpg.Connection, acknowledged: Sequence[Ackno
         kept = Answer.from_json(stored[each.key]["answer"])
         if kept != each.answer:
             raise Violated(f"key {each.key} was answered {each.answer}; the database has {kept}")
-        if each.answer.seq < 0:  # it was not taken
+        if each.answer.status != "DONE" and each.answer.seq < 0:  # it was not taken
             continue
         row = journaled.get(each.key)
         if row is None or (row["seq"], row["kind"]) != (each.answer.seq, each.kind):
