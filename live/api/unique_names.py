@@ -1,4 +1,4 @@
-"""No name twice in an object of a body, or in a query: of two values a proxy may read the first, and we the last."""
+"""No name twice in an object of JSON, or in a query: of two values a proxy may read the first, and we the last."""
 
 import json
 from collections import Counter
@@ -27,6 +27,16 @@ async def look_at_names(connection: HTTPConnection) -> None:
 
 def check_names(body: bytes) -> None:
     """Raise RequestValidationError, which tells where, for JSON with a name twice in one object, or for no JSON."""
+    try:
+        twice = names_twice(body, "body")
+    except (ValueError, RecursionError):
+        raise RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": ""}]) from None
+    if twice:
+        raise RequestValidationError([{"type": TWICE, "loc": place, "msg": ""} for place in twice])
+
+
+def names_twice(text: bytes | str, root: str) -> list[list[str | int]]:
+    """Return where JSON has a name twice in one object, from ``root`` on; raises ValueError, RecursionError."""
     found_twice = False
 
     def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -41,19 +51,15 @@ def check_names(body: bytes) -> None:
                 once.add(name)
         return found
 
-    try:
-        whole = json.loads(body, object_pairs_hook=object_of)
-    except (ValueError, RecursionError):
-        raise RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": ""}]) from None
-    if found_twice:
-        raise RequestValidationError([{"type": TWICE, "loc": place, "msg": ""} for place in _places(whole)])
+    whole = json.loads(text, object_pairs_hook=object_of)
+    return _places(whole, root) if found_twice else []
 
 
-def _places(whole: Any) -> list[list[str | int]]:
+def _places(whole: Any, root: str) -> list[list[str | int]]:
     """Return the first places where names stand twice, outermost first; without recursion, as JSON may be deep."""
     found: list[int] = []
     # Of each value the number of that which holds it, and its name or place there: whole paths would take too much.
-    held: list[tuple[int, str | int]] = [(-1, "body")]
+    held: list[tuple[int, str | int]] = [(-1, root)]
     values = [whole]
     for number, value in enumerate(values):
         if value is _TWICE:

@@ -33,6 +33,7 @@ CHUNKED = POST[: POST.rindex(b"Content-L")] + b"Transfer-Encoding: chunked\r\n\r
 GET = b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
 WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 WEBSOCKET_KEY = b"Sec-WebSocket-Key: " + b"A" * 22 + b"==\r\n"
+CLOSE = b"Connection: close\r\n\r\n"
 EXPECTING = b"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
 
 
@@ -175,6 +176,10 @@ def told(answer: bytes) -> tuple[int, str]:
         ([GET.replace(b"Host: x", b"Host: ann@x")], (400, "malformed")),
         ([GET.replace(b"Host: x", b"Host: x:port")], (400, "malformed")),
         ([GET.replace(b"Host: x", b"Host: [::1")], (400, "malformed")),
+        ([GET[:-2] + b"X-Request-ID: 12345678\r\nx-request-id: 12345678\r\n" + CLOSE], (400, "malformed")),
+        ([GET[:-2] + b"Idempotency-Key: a\r\nX: y\r\nidempotency-key: b\r\n" + CLOSE], (400, "malformed")),
+        ([GET[:-2] + b"Authorization: Bearer a\r\n" * 2 + CLOSE], (400, "malformed")),
+        ([GET[:-2] + WEBSOCKET + WEBSOCKET_KEY + b"HP-KEY: a\r\nhp-key: b\r\n\r\n"], (400, "malformed")),
         ([GET[:-2].replace(b"Host: x\r\n", b"") + WEBSOCKET + WEBSOCKET_KEY + b"\r\n"], (400, "malformed")),
     ],
 )

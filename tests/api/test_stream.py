@@ -327,6 +327,8 @@ NONSENSE = [
     '{"ping": 1, "after": 2}',
     '{"subscribe": ["orders"], "user": "another"}',
     '{"ping": ' + "9" * 3000 + "}",
+    '{"ping": 1, "ping": 1}',
+    '{"subscribe": ["orders"], "subscri\\u0062e": ["marks"]}',
 ]
 
 

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live.api.problems import problem_of
+from live.api.stream.protocol import read
 from live.api.unique_names import check_names
 from live.identity.principal import Role
+from risk.errors import InvalidInput
 from tests.api.operators import operator
 from tests.api.people import sign_up
 from tests.api.served import served_api
@@ -83,6 +85,35 @@ def test_where_it_stands_is_told(body: str, fields: list[str]) -> None:
     assert (problem.status, problem.code) == (422, "invalid")
     assert [each.field for each in problem.errors] == fields
     assert all("more than once" in each.detail for each in problem.errors)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{"ping": 1, "ping": 1}', "message.ping"),
+        ('{"subscribe": ["marks"], "subscri\\u0062e": ["marks"]}', "message.subscribe"),
+        ('{"auth": {"token": "x", "token": "y"}}', "message.auth.token"),
+    ],
+)
+def test_a_message_of_the_stream_is_refused_too(text: str, place: str) -> None:
+    with pytest.raises(InvalidInput, match=f"^{place} was given more than once"):
+        read(text)
+
+
+def test_a_header_that_stands_twice_is_refused_wherever_a_request_is_served(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            ann = await trader(api)
+            own = [*ann.headers.items(), ("Idempotency-Key", "a")]
+            for path in ("/v1/orders", "/v1/keys"):  # served lean, and by the framework
+                for field, more in (("Authorization", "Bearer x"), ("Idempotency-Key", "b")):
+                    answer = await api.client.post(path, json={}, headers=[*own, (field, more)])
+                    told = answer.json()
+                    assert (answer.status_code, told["code"]) == (400, "malformed"), told
+                    assert [each["field"] for each in told["errors"]] == [f"header.{field}"]
+                    assert answer.headers["x-request-id"] == told["instance"]
+
+    asyncio.run(body())
 
 
 def test_a_body_made_to_be_dear_to_look_at_is_looked_at_in_no_time() -> None:

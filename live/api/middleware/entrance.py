@@ -12,6 +12,7 @@ from live.api.middleware.bodies import Bodies
 from live.api.middleware.closed import check_open
 from live.api.middleware.errors import answer_for
 from live.api.middleware.observed import Observed
+from live.api.middleware.once import check_once
 from live.api.middleware.request_id import HEADER, request_id_of
 from live.api.middleware.security_headers import headers_for
 from live.api.rates import Rates, address_of
@@ -66,6 +67,8 @@ class Entrance:
         try:
             if scope["path"] not in _FREE:
                 await self._charge(scope)
+            if len(headers) < len(scope["headers"]):
+                check_once(scope["headers"])
             if self._is_closed():
                 check_open(scope["path"])
             if self._bodies.check(headers):
@@ -87,6 +90,7 @@ class Entrance:
         exit_ = Exit(scope, send, self._rates, request_id_of(dict(reversed(scope["headers"]))))
         try:
             await self._charge(scope)
+            check_once(scope["headers"])
             if REFUSED in scope:
                 raise scope[REFUSED]
             await self._framework(scope, receive, exit_.send)

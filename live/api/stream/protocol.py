@@ -27,6 +27,7 @@ from live.api.reads.listing import LARGEST_ID, Listing
 from live.api.reads.money import BALANCES, LIQUIDATIONS
 from live.api.reads.orders import ORDERS
 from live.api.reads.positions import POSITIONS
+from live.api.unique_names import names_twice
 from risk.errors import InvalidInput
 
 PRIVATE: dict[str, Listing] = {
@@ -98,6 +99,8 @@ def read(text: str) -> Said:
         said = _decode(text)
     except msgspec.MsgspecError as error:
         raise InvalidInput(f"the message was not understood: {error}") from None
+    if twice := names_twice(text, "message"):
+        raise InvalidInput(f"{'.'.join(map(str, twice[0]))} was given more than once; it must be given once")
     given = [part for part in (said.auth, said.subscribe, said.unsubscribe, said.ping) if part is not None]
     if len(given) != 1:
         raise InvalidInput("a message must have one of auth, subscribe, unsubscribe and ping")
