@@ -206,8 +206,8 @@ class HouseProjection:
         batch.replace(row)
 
     def routing_set(self, batch: Batch, ts: int, symbol: str, row: RoutingConfig, operator: str) -> str:
-        """Set a row of routing_config; say what changed of the one that counted before."""
-        before = self.state.routing.get(symbol) or self.state.routing.get("*")
+        """Set a row of routing_config; say what changed of the one that counted before: at the least whose it is."""
+        own, default = self.state.routing.get(symbol), self.state.routing.get("*")
         self.state.routing[symbol] = row
         batch.replace(
             RoutingConfigRow(
@@ -223,7 +223,9 @@ class HouseProjection:
                 operator,
             )
         )
-        return _told(before, row)
+        if own is None and row == default:
+            return "own row, as the default one is now"
+        return _told(own or default, row)
 
     def risk_set(self, batch: Batch, ts: int, risk: RiskConfig, operator: str) -> str:
         """Set the rows of risk_config that are new or other than before; say what changed."""

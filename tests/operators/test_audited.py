@@ -57,6 +57,8 @@ def test_who_what_and_why(database: str) -> None:
                 "hedge_retry_max 10 to 9, reserve_floor 200000 to 250000.5: why",
             ),
         ]
+        await by(s.rita, "POST", "/routing-config", symbol="ETH", changes={"normal_threshold": "10000"})
+        assert await acts() == [("rita", "ROUTING_CONFIG_CHANGED", "own row, as the default one is now: why")]
         await by(s.otto, "POST", f"/users/{s.ann.user}/kyc", kyc_status="PENDING")
         await by(s.sam, "POST", f"/users/{s.ann.user}/kyc", kyc_status="APPROVED")
         assert await acts() == [
