@@ -18,6 +18,10 @@ class _Used(Exception):
     """Say that a code was used up before: no guess, and no proof."""
 
 
+class _Again(Exception):
+    """Say that a code was shown again for the same: it opens that again, and ends no count of guesses in between."""
+
+
 @dataclass(frozen=True)
 class SecondFactor:
     """Take codes of accounts, and enrol what makes them."""
@@ -44,6 +48,8 @@ class SecondFactor:
         try:
             async with self.guesses.attempt(("second-factor", account)):
                 await self._take(account, code, origin, use)
+        except _Again:
+            return
         except _Used:
             await self.events.add(account, "WRONG_CODE", origin, "used before")
             raise used_code() from None
@@ -52,19 +58,22 @@ class SecondFactor:
             raise
 
     async def _take(self, account: str, code: str, origin: Origin, use: str) -> None:
-        if await self.totp.take(account, code, use) or await self._take_recovery_code(
-            account, code, origin, use
-        ):
+        unused = await self.totp.take(account, code, use)
+        if unused is None:
+            unused = await self._take_recovery_code(account, code, origin, use)
+        if unused:
             return
+        if unused is not None:
+            raise _Again
         if await self.totp.knows(account, code) or await self.recovery.knows(account, code):
             raise _Used
         raise wrong_code()
 
-    async def _take_recovery_code(self, account: str, code: str, origin: Origin, use: str) -> bool:
+    async def _take_recovery_code(self, account: str, code: str, origin: Origin, use: str) -> bool | None:
         async with self.pool.acquire() as connection, connection.transaction():
             unused = await self.recovery.take(account, code, use, connection)
             if not unused:
-                return unused is not None
+                return unused
             await self.events.add(account, "RECOVERY_CODE_USED", origin, within=connection)
             left = await self.recovery.left(account, connection)
             owner = await self.notices.owner(account, connection)

@@ -81,24 +81,25 @@ class Totp:
             )
         )
 
-    async def take(self, account: str, code: str, use: str = "") -> bool:
-        """Tell whether a code is right now, within the drift, and of a later step than any that was taken.
+    async def take(self, account: str, code: str, use: str = "") -> bool | None:
+        """Use a code up that is right now, within the drift, and of a later step than any that was taken.
 
-        The last one taken is right again for the same ``use``.
+        Tell whether it was unused, not just the last one taken, for the same ``use``; None if it is no good.
         """
         sealed, step = await self._sealed_and_step(account, code)
         if step is None:
-            return False
-        taken = await self._pool.fetchval(
-            """update access.accounts set totp_last_step = $2, totp_last_use = $4
-            where id = $1 and totp_secret = $3
-            and (totp_last_step < $2 or totp_last_step = $2 and totp_last_use = $4) returning true""",
+            return None
+        unused: bool | None = await self._pool.fetchval(
+            """with before as (select totp_last_step as step from access.accounts where id = $1 for update)
+            update access.accounts set totp_last_step = $2, totp_last_use = $4
+            from before where id = $1 and totp_secret = $3
+            and (totp_last_step < $2 or totp_last_step = $2 and totp_last_use = $4) returning before.step < $2""",
             account,
             step,
             sealed,
             self._keyring.hash("use", use) if use else None,
         )
-        return taken is not None
+        return unused
 
     async def knows(self, account: str, code: str) -> bool:
         """Tell whether a code is of about now, whether it was taken or not."""
