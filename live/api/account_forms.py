@@ -30,6 +30,12 @@ class NewPasswordBody(Body):
     code: Code | None = None
 
 
+class WalletUnlinkBody(PasswordBody):
+    """Unlink the wallet; ``code`` where there is an authenticator."""
+
+    code: Code | None = None
+
+
 class NewEmailBody(PasswordBody):
     """Name the account's new address; ``code`` where there is an authenticator."""
 

@@ -493,17 +493,22 @@ def test_wallet_is_unlinked_and_what_it_began_ends(site):
         ann, wallet = await linked(site)
         there = replace(ann)
         there.take(await log_in_by(wallet, site))
-        assert (await ann.delete("/v1/account/wallet")).status_code == 204
+        path, body = "/v1/account/wallet/unlink", {"password": PASSWORD}
+        assert refusal(await ann.post(path, {})) == (422, "invalid")
+        assert refusal(await ann.post(path, {"password": OTHER})) == (401, "wrong-password")
+        await ann.enrol(give=False)
+        assert refusal(await ann.post(path, body)) == (403, "second-factor-needed")
+        assert (await ann.post(path, body | {"code": ann.codes[0]})).status_code == 204
         assert refusal(await there.get("/v1/account/profile")) == (401, "session-ended")
         assert (await ann.get("/v1/account/profile")).json()["wallet_address"] is None
         assert "was unlinked" in (await letters(site.api, ann.email))[-1][1]
-        assert refusal(await ann.delete("/v1/account/wallet")) == (404, "no-wallet")
         kinds = [event["kind"] for event in (await ann.get("/v1/account/security-events")).json()["items"]]
         assert kinds[0] == "WALLET_UNLINKED"
+        assert refusal(await ann.post(path, body | {"code": ann.codes[1]})) == (404, "no-wallet")
         another = Person(site.api, "")
         another.take(await log_in_by(wallet, site))  # which is a new account's now
         assert (await another.get("/v1/account/profile")).json()["user"] != ann.user
-        assert refusal(await another.delete("/v1/account/wallet")) == (409, "only-way-in")
+        assert refusal(await another.post(path, {})) == (409, "only-way-in")
 
     site.run(scenario())
 
@@ -521,6 +526,7 @@ def test_account_without_a_password_is_changed_soon_after_its_wallet_logged_in(s
             ("totp", {}),
             ("totp/disable", {"code": "123456"}),
             ("wallet", await signed_by(wallet, site)),
+            ("wallet/unlink", {}),
         ):
             answer = await ann.post(f"/v1/account/{path}", body)
             assert refusal(answer) == (403, "wallet-log-in-needed")

@@ -20,6 +20,7 @@ from live.api.account_forms import (
     SessionItem,
     TotpSecret,
     WalletLinkBody,
+    WalletUnlinkBody,
 )
 from live.api.answers import PageOf
 from live.api.auth import From, needs
@@ -133,11 +134,14 @@ async def link_wallet(body: WalletLinkBody, mine: Mine, using: Using, origin: Fr
     await identity.wallets.link(account, body.message, body.signature, origin)
 
 
-@router.delete("/wallet", status_code=204, responses=documented(404, 409), summary="Unlink my wallet")
-async def unlink_wallet(mine: Mine, using: Using, origin: From) -> None:
+@router.post("/wallet/unlink", status_code=204, responses=documented(404, 409), summary="Unlink my wallet")
+async def unlink_wallet(body: WalletUnlinkBody, mine: Mine, using: Using, origin: From) -> None:
     """Let the wallet log in no more and end the other sessions; an account that has no password keeps it."""
-    account = await using.identity.accounts.by_id(mine.user)
-    await using.identity.wallets.unlink(account, origin, mine.id)
+    identity = using.identity
+    account = await identity.accounts.by_id(mine.user)
+    await identity.log_in.check_password(account, _plain(body.password), origin, mine.id)
+    await identity.second_factor.check_if_enrolled(account, body.code, origin)
+    await identity.wallets.unlink(account, origin, mine.id)
 
 
 @router.post("/totp", responses=documented(409), summary="Begin to enrol an authenticator")
