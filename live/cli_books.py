@@ -67,7 +67,8 @@ async def _until_stopped(server: BooksServer, ending: Ending) -> None:
 
     def stop() -> None:
         ending.begin()
-        running.cancel()
+        if not running.cancelling():  # twice would break off the last commit
+            running.cancel()
 
     with signals_call(stop):
         await asyncio.wait({running})

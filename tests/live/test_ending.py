@@ -20,7 +20,7 @@ import pytest
 from live.tasks import end
 from tests.live.books import database
 from tests.live.served import fund, served
-from tests.live.test_books_server import ROOT, Program
+from tests.live.test_books_server import ROOT, Program, books_program
 from tests.live.test_lookout import printed
 from tests.postgres import postgres, reachable_folder
 
@@ -115,6 +115,26 @@ def test_books_whose_last_snapshot_is_refused_end_and_say_so(
     asyncio.run(scenario())
     assert "the last snapshot of the books was not kept" in caplog.text
     assert "never retrieved" not in caplog.text
+
+
+def test_a_second_signal_does_not_break_off_the_last_commit(database: str) -> None:
+    waiting = """select exists (select from pg_stat_activity where wait_event_type = 'Lock'
+        and datname = current_database())"""
+    with books_program("--synthetic", DATABASE_URL=database) as program:
+        program.wait_open()
+        with psycopg.connect(database) as holding, psycopg.connect(database, autocommit=True) as looking:
+            holding.execute("select from books_writer for update")
+            while looking.execute(waiting).fetchone() != (True,):
+                time.sleep(0.02)
+            for _ in range(2):
+                program.process.send_signal(signal.SIGTERM)
+                time.sleep(0.5)
+            holding.rollback()
+        assert program.process.wait(60) == 0
+    assert program.lines[-1] == "stopped in order\n"
+    with psycopg.connect(database) as connection:
+        snapshot = connection.execute("select max(seq) from book_snapshots").fetchone()
+        assert snapshot == connection.execute("select seq from books_writer").fetchone()
 
 
 def test_serve_does_not_wait_for_imports() -> None:
