@@ -65,6 +65,7 @@ class Chores:
         due = [chore for chore in self._chores if chore.due_ns <= now]
         try:
             async with self._connect() as connection:
+                await self._check_claim(connection)
                 for chore in due:
                     await chore.work(connection)
                     chore.due_ns = next_multiple(chore.every_ns, now)
@@ -72,6 +73,15 @@ class Chores:
             _log.warning("chores of the books wait for the database: %s", str(error) or type(error).__name__)
             for chore in due:
                 chore.due_ns = max(chore.due_ns, next_multiple(MINUTE_NS, now))
+
+    async def _check_claim(self, connection: asyncpg.Connection) -> None:
+        """Raise ConnectionError unless this server has our claim, and with it all that was stored before.
+
+        Of several hosts one may answer that lags, or comes back after another took its place.
+        """
+        epoch = await connection.fetchval("select epoch from books_writer")
+        if epoch != self._process.epoch:
+            raise ConnectionError(f"the books' epoch there is {epoch}, not {self._process.epoch}")
 
     async def _reconcile(self, connection: asyncpg.Connection) -> None:
         """Compare everything with the database, and journal what was found."""

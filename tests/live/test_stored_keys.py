@@ -1,17 +1,21 @@
 """Keys that are new for certain are not looked up, and those of before always are."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 
 from live.books import stored_keys
+from live.books.chores import Chores
 from live.books.clock import SetClock
 from live.books.stored_keys import StoredKeys
 from live.ledger.inputs import UserRegistered
+from live.tasks import end
 from risk.settings import HOUR_NS, MINUTE_NS
 from tests.live.books import Desk, a_desk, database
-from tests.postgres import postgres
+from tests.postgres import Postgres, postgres
 from tests.risk.book_builder import START_NS
 
 __all__ = ["database", "postgres"]
@@ -74,6 +78,37 @@ def test_a_new_key_costs_no_look_at_the_database_and_an_old_one_does(
             looked_up.clear()
             await _register(desk, "new", "new", "of before")
             assert looked_up == [["of before"]]
+
+    asyncio.run(body())
+
+
+def test_a_server_that_was_left_behind_teaches_no_keys(database: str, postgres: Postgres) -> None:  # noqa: F811
+    """Of several hosts a connection may reach one that came back, or lags, and has not all that was stored before."""
+    servers = [postgres.migrated_database("left_behind"), database]
+    looked = asyncio.Event()
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[asyncpg.Connection]:
+        connection = await asyncpg.connect(servers.pop(0))
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+            looked.set()
+
+    async def body() -> None:
+        clock = SetClock(START_NS)
+        async with a_desk(database) as desk:
+            await _register(desk, "of before")
+            await _has_learned(desk)
+            desk.process.stored_keys = StoredKeys(START_NS)
+            chores = asyncio.create_task(Chores(desk.process, connect, clock).run())
+            await looked.wait()
+            assert desk.process.stored_keys.may_hold("of before")
+            clock.advance(START_NS + MINUTE_NS)
+            await _has_learned(desk)
+            assert desk.process.stored_keys.may_hold("of before")
+            await end(chores)
 
     asyncio.run(body())
 
