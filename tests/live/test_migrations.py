@@ -195,21 +195,27 @@ def test_books_without_such_acts_go_on(postgres: Postgres) -> None:  # noqa: F81
     fetch(dsn, "select code from access.proposals")
 
 
-# A fill of a cross position: its source, what it did; whether Hyperliquid was lost once.
+LOST = "insert into alerts values (1, 'ALERT', 'HL_DISCONNECTED', '', 0, '', 1, now())"
+HALTED = "insert into alerts values (1, 'P0', 'HEDGE_LIQUIDATED', '', 0, '', 1, now())"
+SENT = """insert into venue_orders values
+    ('c', 'TRADING', 'BTC', 'SELL', 1, 9, false, 'liquidation:1', 9, 'REQUESTED', 1, now(), now())"""
+
+
+# A cross position: its source, and what happened beside it.
 @pytest.mark.parametrize(
-    ("source", "action", "lost", "taken"),
+    ("source", "happened", "taken"),
     [
-        ("HYPERLIQUID", "LIQUIDATION", False, False),
-        ("HYPERLIQUID", "CLOSE", True, False),
-        ("HYPERLIQUID", "CLOSE", False, True),
-        ("INTERNAL", "LIQUIDATION", True, True),
+        ("HYPERLIQUID", SENT, False),
+        ("HYPERLIQUID", SENT.replace(":1", ":2"), True),
+        ("HYPERLIQUID", LOST, False),
+        ("HYPERLIQUID", HALTED, False),
+        ("INTERNAL", LOST, True),
     ],
 )
 def test_books_whose_liquidations_may_have_ended_otherwise_are_refused(
     postgres: Postgres,  # noqa: F811
     source: str,
-    action: str,
-    lost: bool,
+    happened: str,
     taken: bool,
 ) -> None:
     dsn = postgres.new_database("liquidations")
@@ -222,16 +228,7 @@ def test_books_whose_liquidations_may_have_ended_otherwise_are_refused(
             values (1, 'ann', 'BTC', 'LONG', 1, 9, 'CROSS', %s, 'OPEN', 1, 0, 9, 0, 'o', 1, now(), now(), 1)""",
             (source,),
         )
-        connection.execute(
-            """insert into fills (id, order_id, price, size, fee, source, hl_fill_price, position_id, user_id, symbol,
-                side, action, maker, pnl, mark, seq, created_at)
-            values (1, 'o', 9, 1, 0, %s, 9, 1, 'ann', 'BTC', 'SELL', %s, false, 0, 9, 1, now())""",
-            (source, action),
-        )
-        if lost:
-            connection.execute(
-                "insert into alerts values (1, 'ALERT', 'HL_DISCONNECTED', '', 0, '', 1, now())"
-            )
+        connection.execute(happened.encode())
     if taken:
         upgrade(dsn)
         check_revision(dsn)

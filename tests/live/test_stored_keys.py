@@ -82,7 +82,7 @@ def test_a_new_key_costs_no_look_at_the_database_and_an_old_one_does(
     asyncio.run(body())
 
 
-def test_a_server_that_was_left_behind_teaches_no_keys(database: str, postgres: Postgres) -> None:  # noqa: F811
+def test_a_server_that_was_left_behind_teaches_no_keys(database: str, postgres: Postgres) -> None:
     """Of several hosts a connection may reach one that came back, or lags, and has not all that was stored before."""
     servers = [postgres.migrated_database("left_behind"), database]
     looked = asyncio.Event()
