@@ -20,7 +20,7 @@ def upgrade(dsn: str) -> None:
     """Bring the tables of the database at ``dsn`` to the latest revision, all or nothing.
 
     Of several processes at once one works and the others wait. Raises InvalidInput if the database is newer
-    than this code, or does not store text as UTF-8.
+    than this code, has books that only older code can replay, or does not store text as UTF-8.
     """
     with psycopg.connect(dsn) as connection:
         found = _known_revision(connection)
@@ -61,7 +61,10 @@ def _migrate(dsn: str) -> None:
         config = Config()
         config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except psycopg.errors.RaiseException as error:  # a step refuses the books that are there
+            raise InvalidInput(str(error.diag.message_primary)) from None
 
 
 def _known_revision(connection: psycopg.Connection[Any]) -> str | None:

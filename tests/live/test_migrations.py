@@ -72,7 +72,7 @@ def test_a_step_that_fails_leaves_nothing(postgres: Postgres) -> None:  # noqa: 
     dsn = postgres.new_database("half")
     with psycopg.connect(dsn) as connection:
         connection.execute("create table liability_leaves (id int)")  # the last one a step would make
-    with pytest.raises(Exception, match="liability_leaves"):
+    with pytest.raises(psycopg.errors.DuplicateTable, match="liability_leaves"):
         upgrade(dsn)
     assert (
         fetch(dsn, "select relname from pg_class where relname in ('input_journal', 'alembic_version')") == []
@@ -113,7 +113,7 @@ def test_books_of_other_rules_are_refused_and_unchanged(postgres: Postgres) -> N
     )
     upgrade(dsn)  # inputs of this version are its own
     fetch(dsn, "update alembic_version set version_num = '0007' returning 1")
-    with pytest.raises(Exception, match="0007 reads them; begin new ones in an empty database"):
+    with pytest.raises(InvalidInput, match="0007 reads them; begin new ones in an empty database"):
         upgrade(dsn)
     assert fetch(dsn, "select version_num from alembic_version") == [("0007",)]
     assert fetch(dsn, "select seq from input_journal") == [(0,)]
@@ -164,7 +164,7 @@ def test_books_with_acts_that_are_not_taken_any_more_are_refused(
 ) -> None:
     dsn = postgres.new_database("acts")
     _before_0009(dsn, act)
-    with pytest.raises(Exception, match="0008 reads them; begin new ones in an empty database"):
+    with pytest.raises(InvalidInput, match="0008 reads them; begin new ones in an empty database"):
         upgrade(dsn)
     assert fetch(dsn, "select version_num from alembic_version") == [("0008",)]
 
@@ -183,7 +183,7 @@ def test_books_with_a_withdrawal_that_was_refused_at_once_are_refused(postgres: 
         values ('w7', 'ann', 'eth', 'USDC', 5, '0xa', 'REFUSED', 7, 7, now(), 0, 'books', 'r', now(), '{}')
         returning 1""",
     )
-    with pytest.raises(Exception, match="0008 reads them; begin new ones in an empty database"):
+    with pytest.raises(InvalidInput, match="0008 reads them; begin new ones in an empty database"):
         upgrade(dsn)
 
 
@@ -233,6 +233,6 @@ def test_books_whose_liquidations_may_have_ended_otherwise_are_refused(
         upgrade(dsn)
         check_revision(dsn)
     else:
-        with pytest.raises(Exception, match="0010 reads them; begin new ones in an empty database"):
+        with pytest.raises(InvalidInput, match="0010 reads them; begin new ones in an empty database"):
             upgrade(dsn)
         assert fetch(dsn, "select version_num from alembic_version") == [("0010",)]
