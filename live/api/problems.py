@@ -31,6 +31,7 @@ _OURS = {400: "malformed", 413: "too-large", 422: "invalid"}  # where the framew
 _KEY = f"header.{HEADER}"
 _REUSED = f"{HEADER} came with another request before; use a new one"
 _MOST_NAMED = 50
+_LONGEST_NAME = 200
 _NO_JSON = "the body was no valid JSON"
 _DATABASE_LOST = "the database does not answer; try again shortly"
 
@@ -202,7 +203,7 @@ async def _answer_invalid(request: Request, error: Exception) -> Response:
 
 
 def _invalid(error: RequestValidationError) -> Problem:
-    """Name the fields that are wrong: so many that the answer is not much longer than the request."""
+    """Name the fields that are wrong: so many and so far that the answer is not much longer than the request."""
     found = error.errors()
     if any(each["type"] == "json_invalid" for each in found):
         return Problem(400, "malformed", _NO_JSON)
@@ -211,7 +212,8 @@ def _invalid(error: RequestValidationError) -> Problem:
 
 
 def _name(place: Sequence[str | int]) -> str:
-    return ".".join(str(part) for part in place)
+    name = ".".join(str(part) for part in place)
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
 def _title(status: int) -> str:

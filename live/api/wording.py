@@ -58,13 +58,13 @@ def _bound(wanted: str, bound: str) -> Callable[[_Error], str]:
     return say
 
 
-def _length(wanted: str, bound: str, of: str) -> Callable[[_Error], str]:
+def _length(wanted: str, bound: str) -> Callable[[_Error], str]:
     """Say how long a text or a list must be: never what it is, as it may be a password."""
 
     def say(error: _Error) -> str:
-        return (
-            f"had {_count(len(error['input']), of)}; it must have {wanted} {_count(error['ctx'][bound], of)}"
-        )
+        given = error["input"]
+        each = "character" if isinstance(given, str) else "item"  # a password too is told as a list
+        return f"had {_count(len(given), each)}; it must have {wanted} {_count(error['ctx'][bound], each)}"
 
     return say
 
@@ -89,10 +89,10 @@ _SAY: dict[str, Callable[[_Error], str]] = {
     "string_pattern_mismatch": lambda error: f"must be {_WORDS[error['ctx']['pattern']]}",
     "string_type": _kind("text"),
     "string_unicode": _fixed("must be text that UTF-8 can write, without halves of surrogate pairs"),
-    "string_too_short": _length("at least", "min_length", "character"),
-    "string_too_long": _length("at most", "max_length", "character"),
-    "too_short": _length("at least", "min_length", "item"),
-    "too_long": _length("at most", "max_length", "item"),
+    "string_too_short": _length("at least", "min_length"),
+    "string_too_long": _length("at most", "max_length"),
+    "too_short": _length("at least", "min_length"),
+    "too_long": _length("at most", "max_length"),
     "literal_error": _choice,
     "enum": _choice,
     "int_type": _kind(_WHOLE),

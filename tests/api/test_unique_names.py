@@ -75,7 +75,9 @@ def test_a_body_is_refused_where_a_name_stands_twice_and_nowhere_else(value: obj
         ('{"changes": {"a": 1, "b": 2, "a": 3}, "reason": "r"}', ["body.changes.a"]),
         ('{"list": [{}, {"a": 1, "a": 1}], "b": 1, "b": 2, "b": 3}', ["body.b", "body.list.1.a"]),
         ('{"\\ud800": 1, "\\ud800": 2}', ["body.?"]),
-        ('{"a": ' * 300 + '{"b": 1, "b": 2}' + "}" * 300, ["body" + ".a" * 300 + ".b"]),
+        ('{"a": ' * 90 + '{"b": 1, "b": 2}' + "}" * 90, ["body" + ".a" * 90 + ".b"]),
+        ('{"a": ' * 300 + '{"b": 1, "b": 2}' + "}" * 300, ["body" + ".a" * 97 + ".…"]),
+        ('{"%s": {"b": 1, "b": 2, "c": 1, "c": 2}}' % ("a" * 60_000), ["body." + "a" * 194 + "…"] * 2),
     ],
 )
 def test_where_it_stands_is_told(body: str, fields: list[str]) -> None:

@@ -201,3 +201,4 @@ def test_a_password_is_never_shown() -> None:
                     errors = [each for each in caught.value.errors() if each["loc"][0] == name]
                     assert errors
                     assert all("hunter2" not in wrong(each) for each in errors)
+                    assert all("item" not in wrong(each) for each in errors)
