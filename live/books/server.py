@@ -60,6 +60,8 @@ class BooksServer:
         them over.
         """
         pause_s = _FIRST_PAUSE_S
+        task = asyncio.current_task()
+        assert task is not None
         try:
             async with AsyncExitStack() as stack:
                 while True:
@@ -70,6 +72,10 @@ class BooksServer:
                     except Fenced:
                         raise
                     except DatabaseLost as error:
+                        if (
+                            task.cancelling()
+                        ):  # broken off, a driver may raise this in the place of the cancellation
+                            raise asyncio.CancelledError from error
                         if time.monotonic() - began > _LASTED_S:
                             pause_s = _FIRST_PAUSE_S
                         self._lost(error, pause_s)

@@ -17,9 +17,11 @@ import psutil
 import psycopg
 import pytest
 
+from live.books.server import BooksServer
+from live.settings import LiveSettings
 from live.tasks import end
-from tests.live.books import database
-from tests.live.served import fund, served
+from tests.live.books import books_options, database
+from tests.live.served import StandingFeed, fund, served
 from tests.live.test_books_server import ROOT, Program, books_program
 from tests.live.test_lookout import printed
 from tests.postgres import postgres, reachable_folder
@@ -115,6 +117,35 @@ def test_books_whose_last_snapshot_is_refused_end_and_say_so(
     asyncio.run(scenario())
     assert "the last snapshot of the books was not kept" in caplog.text
     assert "never retrieved" not in caplog.text
+
+
+def test_books_whose_cancellation_looks_like_a_loss_are_not_opened_again(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken_off(*_: object) -> None:
+        try:
+            replaying.set()
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise OSError("broken off") from None
+
+    async def scenario() -> None:
+        server = BooksServer(LiveSettings(database_url=database), books_options(), StandingFeed())
+        running = asyncio.create_task(server.run())
+        await replaying.wait()
+        running.cancel()
+        ended, _ = await asyncio.wait({running}, timeout=10)
+        assert ended
+        assert running.cancelled()
+
+    async def opened() -> None:
+        async with served(database):
+            pass
+
+    asyncio.run(opened())
+    replaying = asyncio.Event()
+    monkeypatch.setattr("live.books.service.recover", broken_off)
+    asyncio.run(scenario())
 
 
 def test_a_second_signal_does_not_break_off_the_last_commit(database: str) -> None:
