@@ -1,5 +1,6 @@
 """API keys: made, listed, rotated and revoked. A secret is shown once and kept sealed."""
 
+import builtins
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -71,9 +72,7 @@ class ApiKeys:
 
         One that may withdraw works from named networks only.
         """
-        name, wanted, allowed = label("name", name), _scopes(scopes), _networks(networks)
-        if Scope.WITHDRAW in wanted:
-            self._check_narrow(allowed)
+        name, wanted, allowed = self._checked(name, scopes, networks)
         key, secret, now = new_id("k"), new_token(), moment(self._clock())
         async with self._pool.acquire() as connection, connection.transaction():
             await self._check_room(connection, account)
@@ -94,6 +93,14 @@ class ApiKeys:
         self._notices.write(owner, f"The API key {key} was made. It may: {', '.join(wanted)}.")
         return NewKey(ApiKey(key, name, tuple(wanted), allowed, now, None), secret)
 
+    async def check_new(
+        self, account: str, name: str, scopes: Iterable[Scope], networks: Sequence[str]
+    ) -> None:
+        """Raise as ``create`` would now: to be asked before a code, which is used up by it."""
+        self._checked(name, scopes, networks)
+        async with self._pool.acquire() as connection:
+            await self._check_room(connection, account)
+
     async def list(self, account: str) -> list[ApiKey]:
         """Return an account's keys that work, newest first."""
         rows = await self._pool.fetch(
@@ -108,8 +115,7 @@ class ApiKeys:
 
         Raises NotThere, InvalidInput, and Conflict for one that may withdraw from wider networks than are allowed now.
         """
-        if not 0 <= grace_s <= self._rules.longest_grace_s:
-            raise InvalidInput(f"grace_s was {grace_s}; it must be 0 to {self._rules.longest_grace_s}")
+        self._check_grace(grace_s)
         secret, now = new_token(), moment(self._clock())
         async with self._pool.acquire() as connection, connection.transaction():
             row = await connection.fetchrow(
@@ -133,6 +139,19 @@ class ApiKeys:
         self._standings.forget()
         self._notices.write(owner, f"The API key {key} was given another secret.")
         return NewKey(_view(row), secret)
+
+    async def check_rotation(self, account: str, key: str, grace_s: int) -> None:
+        """Raise as ``rotate`` would now: to be asked before a code, which is used up by it."""
+        self._check_grace(grace_s)
+        row = await self._pool.fetchrow(
+            """select id, name, scopes, networks, created_at, previous_until from access.api_keys
+            where id = $1 and account_id = $2 and revoked_at is null""",
+            key,
+            account,
+        )
+        if row is None:
+            raise _not_there(key)
+        self._check_rotatable(_view(row))
 
     async def revoke(self, account: str, key: str, origin: Origin) -> None:
         """End a key; raises NotThere."""
@@ -161,6 +180,19 @@ class ApiKeys:
             account,
             moment(self._clock()),
         )
+
+    def _checked(
+        self, name: str, scopes: Iterable[Scope], networks: Sequence[str]
+    ) -> tuple[str, builtins.list[Scope], tuple[Network, ...]]:
+        """Return what a new key is to be; raises InvalidInput."""
+        name, wanted, allowed = label("name", name), _scopes(scopes), _networks(networks)
+        if Scope.WITHDRAW in wanted:
+            self._check_narrow(allowed)
+        return name, wanted, allowed
+
+    def _check_grace(self, grace_s: int) -> None:
+        if not 0 <= grace_s <= self._rules.longest_grace_s:
+            raise InvalidInput(f"grace_s was {grace_s}; it must be 0 to {self._rules.longest_grace_s}")
 
     def _check_rotatable(self, key: ApiKey) -> None:
         """Raise Conflict for a key that could not be made today: with another secret it would live on for ever."""

@@ -154,6 +154,26 @@ def test_list_of_keys_shows_no_secret_and_bad_wishes_are_named(site):
     site.run(scenario())
 
 
+def test_what_is_wrong_with_a_key_is_told_before_a_code_is_used_up(site):
+    async def scenario():
+        ann = await sign_up(site.api, totp=True)
+        code = {"code": ann.codes[0]}
+        key = await ann.key("READ", code=ann.codes[1])
+        wanted = {"name": "bot", "scopes": ["READ", "WITHDRAW"]}
+        networks = {"networks": ["192.0.2.0/24"]}
+        for _ in range(2):  # each is a wrong guess, were the code looked at first
+            for more in ({}, code, {"code": "000000"}):
+                for change in ({}, {"networks": ["192.0.0.0/8"]}, {"name": " "} | networks):
+                    assert refusal(await ann.post("/v1/keys", wanted | change | more)) == (422, "invalid")
+                answer = await ann.post(f"/v1/keys/{'k' + 20 * 'a'}/rotate", more)
+                assert refusal(answer) == (404, "no-such-key")
+        assert (await ann.post("/v1/keys", wanted | networks | code)).status_code == 201
+        rotated = await ann.post(f"/v1/keys/{key.id}/rotate", {"code": ann.codes[2]})
+        assert rotated.status_code == 200, rotated.text
+
+    site.run(scenario())
+
+
 def test_no_or_two_credentials_are_refused(site):
     async def scenario():
         ann, key = await somebody(site)

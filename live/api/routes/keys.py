@@ -36,8 +36,9 @@ async def create_key(body: NewKeyBody, mine: Mine, using: Using, origin: From) -
     """
     identity = using.identity
     account = await identity.accounts.by_id(mine.user)
-    await identity.second_factor.check_if_enrolled(account, body.code, origin)
     scopes = [Scope(scope) for scope in body.scopes]
+    await identity.keys.check_new(mine.user, body.name, scopes, body.networks)
+    await identity.second_factor.check_if_enrolled(account, body.code, origin)
     made = await identity.keys.create(mine.user, body.name, scopes, body.networks, origin)
     return KeyWithSecret.new(made)
 
@@ -46,6 +47,7 @@ async def create_key(body: NewKeyBody, mine: Mine, using: Using, origin: From) -
 async def rotate_key(key: KeyId, body: RotateBody, mine: Mine, using: Using, origin: From) -> KeyWithSecret:
     """Give the key another secret, shown once; the one before works for ``grace_s`` more seconds."""
     account = await using.identity.accounts.by_id(mine.user)
+    await using.identity.keys.check_rotation(mine.user, key, body.grace_s)
     await using.identity.second_factor.check_if_enrolled(account, body.code, origin)
     return KeyWithSecret.new(await using.identity.keys.rotate(mine.user, key, body.grace_s, origin))
 
