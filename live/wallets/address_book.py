@@ -44,23 +44,15 @@ class AddressBook:
 
         Raises InvalidInput, and Conflict for an address of ours, one known under another label, or one too many.
         """
-        address, label = await self.check_addable(chain, address, label)
+        address, label = await self._checked(chain, address, label)
         now = moment(self._clock())
         usable = now + timedelta(microseconds=self._rules.address_lock_ns // 1000)
         async with self._pool.acquire() as connection, connection.transaction():
             # Additions of one account follow each other, so that the count holds.
             await connection.execute("select from access.accounts where id = $1 for update", account)
-            known = await connection.fetch(
-                f"select {_COLUMNS} from access.address_book where account_id = $1 and removed_at is null",
-                account,
-            )
-            for row in known:
-                if (row["chain"], row["address"]) == (chain, address):
-                    if row["label"] != label:
-                        raise Conflict("address-known", f"{address} is in the book as {row['label']!r}")
-                    return BookedAddress(**row), False
-            if len(known) >= self._rules.addresses_most:
-                raise Conflict("too-many-addresses", f"{len(known)} addresses are in the book, no more fit")
+            known = await self._booked(connection, account, chain, address, label)
+            if known is not None:
+                return known, False
             row = await connection.fetchrow(
                 f"""insert into access.address_book (account_id, chain, address, label, created_at, usable_at)
                 values ($1, $2, $3, $4, $5, $6) returning {_COLUMNS}""",
@@ -69,7 +61,31 @@ class AddressBook:
             await self._events.add(account, "ADDRESS_ADDED", origin, f"{chain} {address}", connection)
         return BookedAddress(**row), True
 
-    async def check_addable(self, chain: str, address: str, label: str) -> tuple[str, str]:
+    async def check_addable(self, account: str, chain: str, address: str, label: str) -> tuple[str, str]:
+        """Return address and label as the book has them; raises as ``add`` would now."""
+        address, label = await self._checked(chain, address, label)
+        async with self._pool.acquire() as connection:
+            await self._booked(connection, account, chain, address, label)
+        return address, label
+
+    async def _booked(
+        self, connection: asyncpg.Connection, account: str, chain: str, address: str, label: str
+    ) -> BookedAddress | None:
+        """Return the address where it is in the book; raises Conflict where it has another label, or none fits."""
+        known = await connection.fetch(
+            f"select {_COLUMNS} from access.address_book where account_id = $1 and removed_at is null",
+            account,
+        )
+        for row in known:
+            if (row["chain"], row["address"]) == (chain, address):
+                if row["label"] != label:
+                    raise Conflict("address-known", f"{address} is in the book as {row['label']!r}")
+                return BookedAddress(**row)
+        if len(known) >= self._rules.addresses_most:
+            raise Conflict("too-many-addresses", f"{len(known)} addresses are in the book, no more fit")
+        return None
+
+    async def _checked(self, chain: str, address: str, label: str) -> tuple[str, str]:
         """Return address and label as the book has them; raises InvalidInput, and Conflict for an address of ours."""
         self._rules.check_chain(chain)
         address, label = checksummed(address), checked_label("label", label)

@@ -243,6 +243,9 @@ def test_a_new_address_is_locked_told_of_and_can_be_removed(database: str) -> No
         assert (locked.status_code, locked.json()["code"]) == (409, "address-locked")
         for address, status in (("0x12", 422), (ADDRESS.replace("E", "e", 1), 422), (HOT, 409)):
             assert (await book(api, ann, address)).status_code == status
+        body = {"chain": "arbitrum", "address": ADDRESS, "label": "office", "code": ann.codes[0]}
+        known = await ann.post("/v1/addresses", body)
+        assert (known.status_code, known.json()["code"]) == (409, "address-known")
         path = f"/v1/addresses/{added.json()['address_id']}"
         assert [(await ann.delete(path)).status_code for _ in range(2)] == [204, 404]
         events = (await ann.get("/v1/account/security-events")).json()["items"]

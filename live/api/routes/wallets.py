@@ -142,7 +142,8 @@ async def list_addresses(using: Using, reader: Reader) -> list[AddressItem]:
 async def add_address(using: Using, owner: Owner, body: NewAddress, origin: From) -> AddressItem:
     """Add an address, with a code of the authenticator; withdrawals may go there a day later."""
     # Looked at first: a code is used up by it, for this address, however often it is sent.
-    address, label = await using.withdrawals.addresses.check_addable(body.chain, body.address, body.label)
+    addresses = using.withdrawals.addresses
+    address, label = await addresses.check_addable(owner.user, body.chain, body.address, body.label)
     use = f"address {body.chain} {address} {label}"
     await using.identity.second_factor.check(owner.user, body.code, origin, use)
     added, _ = await using.withdrawals.add_address(owner.user, body.chain, address, label, origin)
