@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import fields
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from risk.errors import InvalidInput
 from risk.settings import RiskConfig, RoutingConfig, RoutingMode
 
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _EXPECTED = re.compile(r"Expected `(\w+)`, got `(\w+)`")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _SHAPES = {
@@ -39,6 +40,7 @@ def changed[Row: (RoutingConfig, RiskConfig)](row: Row, changes: Mapping[str, An
         if isinstance(value, float):
             raise InvalidInput(f"{name} was {value}; write it as text, so that every digit counts")
         _check_text(name, value)
+        _check_decimals(name, value)
     whole = shown(row) | dict(changes)
     try:
         return msgspec.convert(whole, kind)
@@ -80,6 +82,19 @@ def _check_text(name: str, value: Any) -> None:
         msgspec.json.encode(value)
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold
         raise InvalidInput(f"{name} held no text; it must be what UTF-8 can write") from None
+
+
+def _check_decimals(name: str, value: Any) -> None:
+    """Refuse what Decimal takes and nobody means: signalling NaN, which no comparison survives, or 5_0 for 50."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            _check_decimals(name, each)
+    elif isinstance(value, str) and not _DECIMAL.fullmatch(value):
+        try:
+            Decimal(value)
+        except InvalidOperation:  # whether there should be a decimal is told by the settings' shapes
+            return
+        raise InvalidInput(f"{name} must be {_SHAPES['decimal']}, in digits with at most one point")
 
 
 def _told(error: msgspec.ValidationError) -> str:

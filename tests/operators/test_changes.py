@@ -20,6 +20,7 @@ VALUES: list[Any] = [
     "",
     "x",
     "1e5",
+    "sNaN",
     "ä",
     "\ud800",
     ["\ud800"],
@@ -69,3 +70,17 @@ def test_what_would_be_right_is_told(row: Any, name: str, value: Any, words: str
     with pytest.raises(InvalidInput, match=f"^{words}$"):
         changed(row, {name: value})
     assert changed(ROUTING, {"normal_threshold": "7.50"}).normal_threshold == D("7.50")
+
+
+@pytest.mark.parametrize(
+    "text", ["sNaN", "NaN", "-Infinity", "1e3", "1E-400", "5_0", " 5", "+5", "5.", ".5", "٥"]
+)
+def test_a_decimal_is_digits_with_at_most_one_point(text: str) -> None:
+    for row, name, value in (
+        (RiskConfig(), "reserve_floor", text),
+        (RiskConfig(), "hedge_tiers", [{"lower": text, "ratio": "0.5"}]),
+        (ROUTING, "normal_threshold", text),
+    ):
+        with pytest.raises(InvalidInput, match=f"^{name} must be a decimal as text, in digits"):
+            changed(row, {name: value})
+    assert changed(ROUTING, {"normal_threshold": "-007.50"}).normal_threshold == D("-7.5")
