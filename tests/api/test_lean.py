@@ -4,7 +4,6 @@ import asyncio
 import re
 
 from live.api.middleware.entrance import Entrance
-from tests.api.people import sign_up
 from tests.api.served import served_api
 from tests.api.traders import trader
 
@@ -30,18 +29,6 @@ def test_a_lean_route_serves_its_own_paths_alone(database: str) -> None:
                 ("DELETE", "/v1/orders/o1/x"),
             ):
                 assert entrance.lean.find(method, path) is None
-
-    asyncio.run(body())
-
-
-def test_of_a_header_that_comes_twice_the_first_counts(database: str) -> None:
-    async def body() -> None:
-        async with served_api(database) as api:
-            person = await sign_up(api)
-            mine, wrong = ("Authorization", f"Bearer {person.access}"), ("Authorization", "Bearer x")
-            for headers, status in (([mine, wrong], 200), ([wrong, mine], 401)):
-                for path in ("/v1/orders", "/v1/account/profile"):
-                    assert (await api.client.get(path, headers=headers)).status_code == status, path
 
     asyncio.run(body())
 
