@@ -130,7 +130,8 @@ async def body_as[B: BaseModel](request: LeanRequest, kind: type[B]) -> B:
         found = kind.model_validate_json(whole)
     except ValidationError as error:
         wrong: list[Any] = error.errors(include_url=False)
-        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in wrong]) from None
+        placed = [{**each, "loc": ("body", *each["loc"])} for each in wrong]
+        raise RequestValidationError(placed, body=whole) from None
     # Each name has a colon behind it: with no more colons than fields none came twice, and nobody need look closer.
     if whole.count(b":") > len(found.model_fields_set):
         check_names(whole)

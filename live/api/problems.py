@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from live.api.idempotency import HEADER
+from live.api.json_faults import fault_of
 from live.api.shared_state import SharedStateLost
 from live.api.wording import wrong
 from live.books.commands import Answer, KeyReused, NotAnswered, Overloaded
@@ -32,7 +33,6 @@ _KEY = f"header.{HEADER}"
 _REUSED = f"{HEADER} came with another request before; use a new one"
 _MOST_NAMED = 50
 _LONGEST_NAME = 200
-_NO_JSON = "the body was no valid JSON"
 _DATABASE_LOST = "the database does not answer; try again shortly"
 
 
@@ -183,8 +183,10 @@ async def _http(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code)
     code = _OURS.get(status) or status.phrase.lower().replace(" ", "-")
     headers = error.headers if status is not HTTPStatus.METHOD_NOT_ALLOWED else _allowed(request)
-    detail = _NO_JSON if status is HTTPStatus.BAD_REQUEST else str(error.detail)
-    problem = Problem(status, code, detail, headers=headers)
+    if status is HTTPStatus.BAD_REQUEST:  # of JSON that breaks off the framework tells otherwise
+        problem = _malformed(await request.body())
+    else:
+        problem = Problem(status, code, str(error.detail), headers=headers)
     return problem_response(problem, request.scope["request_id"])
 
 
@@ -206,9 +208,15 @@ def _invalid(error: RequestValidationError) -> Problem:
     """Name the fields that are wrong: so many and so far that the answer is not much longer than the request."""
     found = error.errors()
     if any(each["type"] == "json_invalid" for each in found):
-        return Problem(400, "malformed", _NO_JSON)
+        return _malformed(error.body)
     errors = [FieldError(field=_name(each["loc"]), detail=wrong(each)) for each in found[:_MOST_NAMED]]
     return Problem(422, "invalid", f"{errors[0].field}: {errors[0].detail}", errors=errors)
+
+
+def _malformed(body: bytes | str) -> Problem:
+    """Say where a body is no JSON."""
+    fault = fault_of(body)
+    return Problem(400, "malformed", f"the body {fault}", errors=[FieldError(field="body", detail=fault)])
 
 
 def _name(place: Sequence[str | int]) -> str:

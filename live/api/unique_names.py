@@ -30,7 +30,8 @@ def check_names(body: bytes) -> None:
     try:
         twice = names_twice(body, "body")
     except (ValueError, RecursionError):
-        raise RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": ""}]) from None
+        no_json = {"type": "json_invalid", "loc": ("body",), "msg": ""}
+        raise RequestValidationError([no_json], body=body) from None
     if twice:
         raise RequestValidationError([{"type": TWICE, "loc": place, "msg": ""} for place in twice])
 

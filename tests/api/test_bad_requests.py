@@ -132,14 +132,76 @@ def test_bodies_that_are_no_order_are_refused(database: str) -> None:
                 # of a body that is no JSON and of one that is too deep a parser may tell either
                 wanted = {(status, code)} | ({(400, "malformed")} if status == 422 else set())
                 assert told in wanted, (content[:60], answer.text)
-            for kind in (
-                {},
-                {"Content-Type": "text/plain"},
-                {"Content-Type": "application/x-www-form-urlencoded"},
-            ):
-                answer = await api.client.post(PATH, content=BODY, headers=headers | kind)
+            for given, field, words in UNSUPPORTED:
+                answer = await api.client.post(PATH, content=BODY, headers=headers | given)
                 assert refusal(answer) == (415, "unsupported-media-type")
+                [error] = answer.json()["errors"]
+                assert error["field"] == f"header.{field}"
+                assert words in error["detail"]
+                assert (answer.headers.get("accept-encoding") == "identity") == (field == "Content-Encoding")
             assert await orders(ann) == 0
+
+    asyncio.run(body())
+
+
+TYPE, ENCODING = "Content-Type", "Content-Encoding"
+UNSUPPORTED: list[tuple[dict[str, str], str, str]] = [
+    ({}, TYPE, "was not given; it must be application/json"),
+    ({TYPE: "text/plain"}, TYPE, "was 'text/plain'; it must be application/json"),
+    ({TYPE: "application/x-www-form-urlencoded"}, TYPE, "must be application/json"),
+    ({TYPE: "application/json; Charset=Latin1"}, TYPE, "in UTF-8"),
+    ({TYPE: 'application/json; a=b; charset="utf-16"'}, TYPE, "in UTF-8"),
+    (JSON | {ENCODING: "gzip"}, ENCODING, "was 'gzip'; it must be identity"),
+    (JSON | {ENCODING: "identity, br"}, ENCODING, "must be identity"),
+]
+TAKEN: list[dict[str, str]] = [
+    {TYPE: 'Application/JSON; charset="UTF-8"; a=b'},
+    {TYPE: "application/json ;charset=utf-8"},
+    JSON | {ENCODING: "Identity"},
+]
+
+
+def test_json_in_utf_8_as_it_is_is_taken_however_that_is_said(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            ann = await trader(api)
+            for number, given in enumerate(TAKEN):
+                headers = ann.headers | given | {"Idempotency-Key": f"k{number}"}
+                answer = await api.client.post(PATH, content=BODY, headers=headers)
+                assert answer.status_code == 201, (given, answer.text)
+
+    asyncio.run(body())
+
+
+ROOTS = ("/v1/orders", "/v1/keys")  # served lean, and by the framework
+NO_JSON: list[tuple[bytes, str]] = [
+    (b'{"a" 1}', "was no valid JSON: expected `:` at line 1, character 6"),
+    ('{\n  "ä": "ö" x'.encode(), "at line 2, character 12"),
+    (b'{"a": 1', "it broke off at line 1, character 7"),
+    (b'{"a": 1}}', "trailing characters at line 1, character 9"),
+    (b'{"a": %s}' % (b"1" * 5_000), "had a number of too many digits at line 1"),
+    (b"[" * 20_000 + b"]" * 20_000, "was nested too deep at line 1"),
+    (b'{"a": "\xff"}', "had text that is no Unicode"),
+]
+
+
+def test_of_what_is_no_json_the_place_is_told(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            headers = (await trader(api)).headers | JSON | {"Idempotency-Key": "k"}
+            for path in ROOTS:
+                for content, words in NO_JSON:
+                    answer = await api.client.post(path, content=content, headers=headers)
+                    assert refusal(answer) == (400, "malformed"), (content[:20], answer.text)
+                    [error] = answer.json()["errors"]
+                    assert error["field"] == "body"
+                    assert words in error["detail"], (path, error)
+                    assert answer.json()["detail"] == f"the body {error['detail']}"
+                half = BODY.replace(b"BTC", b"\\ud800")
+                answer = await api.client.post(path, content=half, headers=headers)
+                assert answer.status_code in (400, 422)
+            answer = await api.client.post(PATH, content=half, headers=headers)
+            assert "had text that is no Unicode" in answer.json()["detail"]
 
     asyncio.run(body())
 

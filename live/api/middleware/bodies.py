@@ -1,14 +1,18 @@
-"""Which bodies are taken: JSON, no larger than the limit, also where a request does not say how large it is."""
+"""Which bodies are taken: JSON in UTF-8 as it is, no larger than the limit, also where that is not said before."""
+
+from collections.abc import Mapping
 
 from starlette.types import Message, Receive
 
-from live.api.problems import Problem
+from live.api.problems import FieldError, Problem
 
 _JSON = b"application/json"
+_UTF_8 = (b"utf-8", b"utf8")
+_LONGEST_SHOWN = 100
 
 
 class Bodies:
-    """Refuse others: 413 for one that is too large, 415 for one that is not JSON.
+    """Refuse others: 413 for one that is too large, 415 for one that is not JSON, or is encoded.
 
     A body whose length is told is not read here: the server ends it there. One of unknown length (chunked) is
     read up to the limit.
@@ -22,8 +26,11 @@ class Bodies:
         chunked, length = b"transfer-encoding" in headers, headers.get(b"content-length", b"")
         if length and not chunked:
             self._check_length(length)
-        if (chunked or length.strip(b"0")) and (kind := headers.get(b"content-type", b"")) != _JSON:
-            _check_kind(kind)
+        if chunked or length.strip(b"0"):
+            if (kind := headers.get(b"content-type", b"")) != _JSON:
+                _check_kind(kind)
+            if b"content-encoding" in headers:
+                _check_encoding(headers[b"content-encoding"])
         return chunked
 
     def _check_length(self, length: bytes) -> None:
@@ -58,5 +65,24 @@ class Bodies:
 
 
 def _check_kind(kind: bytes) -> None:
-    if kind.partition(b";")[0].strip().lower() != _JSON:
-        raise Problem(415, "unsupported-media-type", "the body must be JSON: Content-Type: application/json")
+    media, *parameters = kind.lower().split(b";")
+    if media.strip() != _JSON:
+        raise _unsupported("Content-Type", kind, "application/json")
+    for parameter in parameters:
+        name, _, value = parameter.strip().partition(b"=")
+        if name == b"charset" and value.strip(b'"') not in _UTF_8:
+            raise _unsupported("Content-Type", kind, "application/json, in UTF-8")
+
+
+def _check_encoding(encoding: bytes) -> None:
+    if encoding.strip().lower() not in (b"", b"identity"):
+        raise _unsupported(
+            "Content-Encoding", encoding, "identity, or left out", {"Accept-Encoding": "identity"}
+        )
+
+
+def _unsupported(header: str, given: bytes, wanted: str, headers: Mapping[str, str] | None = None) -> Problem:
+    was = f"was {given[:_LONGEST_SHOWN].decode('latin-1')!r}" if given else "was not given"
+    detail = f"{was}; it must be {wanted}"
+    errors = [FieldError(field=f"header.{header}", detail=detail)]
+    return Problem(415, "unsupported-media-type", f"{header} {detail}", errors=errors, headers=headers)

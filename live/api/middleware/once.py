@@ -9,6 +9,7 @@ _ONCE = {
     name.lower().encode(): name
     for name in (
         "Authorization",
+        "Content-Encoding",
         "Content-Type",
         "HP-KEY",
         "HP-RECV-WINDOW",
