@@ -15,7 +15,7 @@ from risk.inputs import CancelSubmitted, OrderSubmitted, OrderType
 from risk.ledger import ZERO
 from risk.routing_desk import Terms, route_of
 from risk.service import refuse_order, refuse_while_closed
-from risk.state import Order, SymbolState, User
+from risk.state import Order, Position, SymbolState, User
 from risk.waiting import cancelled, rest_here, take_out, tell_rested, wait
 
 
@@ -33,8 +33,11 @@ def submit(core: Core, command: OrderSubmitted) -> None:
     size = command.size
     if command.position_id is not None:
         position = user.position(command.position_id)
-        if position is None or position.symbol != command.symbol or position.side != -command.side:
+        if position is None:
             core.refuse(command, "UNKNOWN_POSITION", f"no open position {command.position_id} to close")
+            return
+        if (position.symbol, position.side) != (command.symbol, -command.side):
+            core.refuse(command, "UNKNOWN_POSITION", _closed_by(position))
             return
         size = size or position.size
     if size is None:
@@ -47,6 +50,12 @@ def submit(core: Core, command: OrderSubmitted) -> None:
         _take_limit(core, user, state, command, size)
     else:
         execute(core, user, command, size)
+
+
+def _closed_by(position: Position) -> str:
+    side, closing = ("LONG", "SELL") if position.side > 0 else ("SHORT", "BUY")
+    what = f"position {position.position_id} is {side} {position.symbol}"
+    return f"{what}; it is closed by a {closing} of {position.symbol}"
 
 
 def check(core: Core, state: SymbolState, command: OrderSubmitted) -> None:

@@ -92,7 +92,10 @@ def adjust_margin(core: Core, given: MarginAdjusted) -> None:
     user = core.user(given.user)
     position = user.isolated.get(given.position_id)
     if position is None:
-        core.refuse_act(str(given.position_id), user.name, "UNKNOWN_POSITION", "no such isolated position")
+        why = "no such isolated position"
+        if given.position_id in user.cross:
+            why = f"position {given.position_id} is CROSS; margin is moved at ISOLATED ones alone"
+        core.refuse_act(str(given.position_id), user.name, "UNKNOWN_POSITION", why)
         return
     if refuse_while_closed(
         core, str(given.position_id), user.name, CLOSED if given.amount > 0 else CLOSE_ONLY

@@ -221,6 +221,19 @@ def test_closing_by_id_takes_no_more_than_that_position(desk):
     assert one(desk.order("bob", "BTC", -1, None, position_id=1), OrderRefused).code == "UNKNOWN_POSITION"
 
 
+def test_a_close_of_the_wrong_side_or_symbol_is_told_what_closes_the_position(desk):
+    desk.order("ann", "BTC", 1, "0.01", leverage=10)
+    desk.order("ann", "BTC", -1, "0.01", leverage=10)
+    for position, symbol, side, why in (
+        (1, "BTC", 1, "position 1 is LONG BTC; it is closed by a SELL of BTC"),
+        (1, "ETH", -1, "position 1 is LONG BTC; it is closed by a SELL of BTC"),
+        (2, "BTC", -1, "position 2 is SHORT BTC; it is closed by a BUY of BTC"),
+        (3, "BTC", -1, "no open position 3 to close"),
+    ):
+        refused = one(desk.order("ann", symbol, side, None, position_id=position), OrderRefused)
+        assert (refused.code, refused.detail) == ("UNKNOWN_POSITION", why)
+
+
 def test_reduce_only_closes_oldest_first_and_never_opens(desk):
     for size in ("0.01", "0.02"):
         desk.order("ann", "BTC", 1, size, leverage=10)
@@ -332,6 +345,9 @@ def test_adding_and_removing_margin_of_an_isolated_position(desk):
     assert one(desk.adjust("ann", 1, -500), MarginChanged).margin == 2000
     assert one(desk.adjust("ann", 1, 100_000), OrderRefused).code == "INSUFFICIENT_MARGIN"
     assert one(desk.adjust("ann", 7, 1), OrderRefused).code == "UNKNOWN_POSITION"
+    desk.order("ann", "BTC", 1, "0.01", margin_mode=MarginMode.CROSS)
+    cross = one(desk.adjust("ann", 2, 1), OrderRefused)
+    assert (cross.code, "position 2 is CROSS" in cross.detail) == ("UNKNOWN_POSITION", True)
 
 
 def test_removing_margin_keeps_a_tenth_of_the_notional_whatever_the_leverage(desk):
