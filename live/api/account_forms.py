@@ -74,7 +74,7 @@ class Profile(BaseModel):
 
     user: str = Field(examples=["uabcdefghijklmnopqrst"])
     email: str | None = Field(examples=["ann@example.org"])
-    wallet_address: str | None = Field(examples=["0x7e5f4552091a69125d5dfcb7b8c2659029395bdf"])
+    wallet_address: str | None = Field(examples=["0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"])
     has_password: bool
     has_totp: bool
     kyc_status: str = Field(examples=["NONE"])

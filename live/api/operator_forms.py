@@ -21,6 +21,7 @@ from live.books.commands import Answer
 from live.identity.principal import Role
 from live.operators.kinds import Kind, Proposal
 from live.operators.staff import Operator
+from live.wallets.addresses import as_written
 
 Account = Annotated[
     str,
@@ -238,7 +239,7 @@ class ActsPaging(Paging):
     """Search the audit log; those about a withdrawal have its user as their subject."""
 
     subject: Annotated[str, Field(min_length=1, max_length=200, pattern=_NO_NUL, examples=["BTC"])] | None = (
-        None
+        Field(default=None, description="A user, a symbol, or an address in whatever case.")
     )
     withdrawal: Withdrawal | None = Field(default=None, description="Only what was done about it.")
     proposal: Id | None = Field(default=None, description="Only it, its decision, and what that led to.")
@@ -246,7 +247,7 @@ class ActsPaging(Paging):
     def conditions(self) -> list[Condition]:
         """Return the conditions on what is searched for, in the words of the indexes."""
         asked = (
-            (_OF_SUBJECT, self.subject),
+            (_OF_SUBJECT, None if self.subject is None else as_written(self.subject)),
             (_OF_WITHDRAWAL, self.withdrawal),
             (_OF_PROPOSAL, None if self.proposal is None else str(self.proposal)),
         )

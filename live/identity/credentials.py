@@ -19,6 +19,7 @@ from live.identity.notices import Notices
 from live.identity.passwords import Passwords
 from live.identity.sessions import Sessions
 from live.identity.standing import Standings
+from live.wallets.addresses import as_written
 from risk.errors import InvalidInput
 
 
@@ -63,7 +64,7 @@ class Credentials:
                 raise wrong_token()
             unlinked, wallet = None, before["wallet_address"]
             if before["password_hash"] is not None:
-                unlinked, wallet = wallet, None
+                unlinked, wallet = as_written(wallet) if wallet else None, None
             await connection.execute(
                 "update access.accounts set password_hash = $2, wallet_address = $3 where id = $1",
                 taken.account,

@@ -27,6 +27,7 @@ from live.identity.notices import Notices
 from live.identity.rules import AccessRules
 from live.identity.sessions import Sessions
 from live.identity.standing import Standings
+from live.wallets.addresses import as_written
 
 _LONGEST = 4_000
 _SIGNATURE = re.compile(r"0x[0-9a-fA-F]{130}")
@@ -90,9 +91,13 @@ class Wallets:
         except asyncpg.UniqueViolationError:
             raise Conflict("wallet-taken", "the wallet is another account's") from None
         if not done:
-            raise Conflict("wallet-linked", f"the account has the wallet {account.wallet_address} already")
-        await self.events.add(account.id, "WALLET_LINKED", origin, address)
-        self.notices.write(account.email, f"The wallet {address} was linked and can log in.")
+            raise Conflict(
+                "wallet-linked",
+                f"the account has the wallet {as_written(account.wallet_address or '')} already",
+            )
+        shown = as_written(address)
+        await self.events.add(account.id, "WALLET_LINKED", origin, shown)
+        self.notices.write(account.email, f"The wallet {shown} was linked and can log in.")
 
     async def unlink(self, account: Account, origin: Origin, session: str) -> None:
         """Take an account's wallet away, and end the other sessions, which it may have begun.
@@ -114,9 +119,10 @@ class Wallets:
                 "delete from access.challenges where account_id = $1 and method = 'WALLET'", account.id
             )
             await self.sessions.revoke_all(account.id, "REVOKED", connection, but=session)
-            await self.events.add(account.id, "WALLET_UNLINKED", origin, account.wallet_address, connection)
+            shown = as_written(account.wallet_address)
+            await self.events.add(account.id, "WALLET_UNLINKED", origin, shown, connection)
         self.standings.forget()
-        what = f"The wallet {account.wallet_address} was unlinked and can log in no more."
+        what = f"The wallet {shown} was unlinked and can log in no more."
         self.notices.write(account.email, what)
 
     async def _add(self, address: str, origin: Origin) -> Account:
@@ -124,7 +130,7 @@ class Wallets:
         try:
             async with self.pool.acquire() as connection, connection.transaction():
                 await self.accounts.add(made, wallet=address, within=connection)
-                await self.events.add(made, "REGISTERED", origin, address, connection)
+                await self.events.add(made, "REGISTERED", origin, as_written(address), connection)
         except Conflict:  # its other log-in was quicker
             pass
         account = await self.accounts.by_wallet(address)
@@ -161,6 +167,10 @@ def _verify(
     """Return the address and nonce of a signed message; raises NotAuthenticated."""
     siwe = _siwe()
     wanted = urlsplit(public_url)
+    _, _, named = message.partition("\n")
+    address, _, _ = named.partition("\n")
+    if as_written(address) != address:
+        raise _wrong(f"its address must have the capitals of its checksum (EIP-55): {as_written(address)}")
     try:
         parsed = siwe.SiweMessage.from_message(message)
         if parsed.prepare_message() != message:

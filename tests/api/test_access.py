@@ -483,7 +483,7 @@ def test_wallet_is_linked_with_the_password_and_its_owner_told(site):
         assert refusal(await ann.post("/v1/account/wallet", wrong)) == (401, "wrong-password")
         assert (await ann.post("/v1/account/wallet", body | {"password": PASSWORD})).status_code == 204
         assert (await log_in_by(wallet, site)).status_code == 200
-        assert f"{wallet.address.lower()} was linked" in (await letters(site.api, ann.email))[-1][1]
+        assert f"{wallet.address} was linked" in (await letters(site.api, ann.email))[-1][1]
 
     site.run(scenario())
 
@@ -543,7 +543,7 @@ def test_password_set_anew_unlinks_the_wallet_and_says_so(site):
         body = {"token": await token_for(site.api, ann.email), "password": OTHER}
         assert (await site.api.client.post("/v1/auth/password/reset", json=body)).status_code == 204
         told = (await letters(site.api, ann.email))[-1][1]
-        assert f"{wallet.address.lower()} was unlinked" in told
+        assert f"{wallet.address} was unlinked" in told
         await ann.log_in(OTHER)
         assert (await ann.get("/v1/account/profile")).json()["wallet_address"] is None
 
@@ -561,7 +561,7 @@ def test_wallet_logs_in_once_a_message_and_is_a_user_of_the_books(site):
         ann = Person(site.api, "")
         ann.take(answer)
         profile = (await ann.get("/v1/account/profile")).json()
-        assert (profile["wallet_address"], profile["email"]) == (wallet.address.lower(), None)
+        assert (profile["wallet_address"], profile["email"]) == (wallet.address, None)
         assert await site.api.services.pool.fetchval("select true from users where id = $1", profile["user"])
         bob = await sign_up(site.api)
         body = await signed_by(wallet, site) | {"password": PASSWORD}

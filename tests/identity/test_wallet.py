@@ -129,7 +129,10 @@ def test_message_is_taken_once(site):
         ({"issued": "0001-01-01T00:00:00+02:00"}, "Issued At is more than 660 s ago"),
         ({"issued": "9999-12-31T23:59:59-02:00"}, "Issued At is more than 60 s ahead"),
         ({"expires": "2020-01-01T00:00:00Z"}, "Expiration Time is over"),
-        ({"address": "0x7e5f4552091a69125d5dfcb7b8c2659029395bdf"}, "not as EIP-4361 has it"),  # no checksum
+        (
+            {"address": "0x7e5f4552091a69125d5dfcb7b8c2659029395bdf"},
+            "its checksum (EIP-55): 0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf",
+        ),
         ({"address": "0x7E5F4552091A69125d5DfCb7b8C2659029395Bdf"}, "not that of its address"),
     ],
 )

@@ -205,6 +205,21 @@ def test_the_blacklist_is_kept_with_its_reasons(database: str) -> None:
             "select action, subject, detail from audit_log where actor = $1 order by id", s.rita.user
         )
         assert acts == [("ADDRESS_BLACKLISTED", ADDRESS, "stolen"), ("ADDRESS_UNLISTED", ADDRESS, "cleared")]
+        for address in (ADDRESS, ADDRESS.lower(), "0x" + ADDRESS[2:].upper(), wrong):
+            found = (await s.rita.get("/operator/audit-log", subject=address))["items"]
+            assert [each["action"] for each in found] == ["ADDRESS_UNLISTED", "ADDRESS_BLACKLISTED"]
+
+    staffed(database, body)
+
+
+def test_a_users_wallet_is_found_and_shown_with_its_capitals(database: str) -> None:
+    async def body(s: Staffed) -> None:
+        sql = "update access.accounts set wallet_address = $2 where id = $1"
+        await s.api.services.pool.execute(sql, s.ann.user, ADDRESS.lower())
+        for query in (ADDRESS, ADDRESS.lower()[:12]):
+            (found,) = (await s.ada.get("/operator/users", query=query))["items"]
+            assert (found["user"], found["wallet_address"]) == (s.ann.user, ADDRESS)
+        assert (await s.ada.get(f"/operator/users/{s.ann.user}"))["wallet_address"] == ADDRESS
 
     staffed(database, body)
 

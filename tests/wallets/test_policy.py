@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live.identity.principal import Role
-from live.wallets.addresses import checksummed
+from live.wallets.addresses import as_written, checksummed
 from live.wallets.policy import Facts, Reason, Tier, Verdict, judge, tier_of
 from live.wallets.rules import WithdrawalRules
 from risk.errors import InvalidInput
@@ -108,6 +108,12 @@ def test_addresses_are_written_as_eip_55_does(address: str) -> None:
     assert checksummed(address) == address
     assert checksummed(address.lower()) == address
     assert checksummed("0x" + address[2:].upper()) == address
+    assert as_written(address) == as_written(address.swapcase().replace("X", "x", 1)) == address
+
+
+def test_what_is_no_address_is_written_as_it_came() -> None:
+    for text in ("BTC", "uabcdefghijklmnopqrst", GOOD[:-1], GOOD.lower() + "0"):
+        assert as_written(text) == text
 
 
 @pytest.mark.parametrize(

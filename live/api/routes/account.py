@@ -28,6 +28,7 @@ from live.api.problems import documented
 from live.api.services import Using
 from live.api.wording import worded
 from live.identity.principal import Principal, Scope
+from live.wallets.addresses import as_written
 
 router = APIRouter(prefix="/account", tags=["account"], responses=documented(401, 403))
 Mine = Annotated[Principal, needs(Scope.ACCOUNT)]
@@ -59,7 +60,7 @@ async def get_profile(mine: Mine, using: Using) -> Profile:
     return Profile(
         user=account.id,
         email=account.email,
-        wallet_address=account.wallet_address,
+        wallet_address=None if account.wallet_address is None else as_written(account.wallet_address),
         has_password=account.password_hash is not None,
         has_totp=account.has_totp,
         kyc_status=await using.identity.accounts.kyc_status(mine.user),

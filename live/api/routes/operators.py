@@ -14,7 +14,7 @@ from live.api.problems import Problem, documented
 from live.api.reads.everyone import Overview
 from live.api.reads.fills import FILLS, names_of
 from live.api.reads.filters import Paging, SymbolPaging, of_symbol
-from live.api.reads.listing import Condition
+from live.api.reads.listing import Condition, Item
 from live.api.reads.money import BALANCES
 from live.api.reads.operators import (
     ACTS,
@@ -39,6 +39,7 @@ from live.api.services import Services, Using
 from live.books.queries import HouseQuery
 from live.identity.principal import Principal
 from live.operators.permissions import Permission
+from live.wallets.addresses import as_written
 
 router = APIRouter(prefix=_FOLDER, tags=["operators"], responses=documented(401, 403))
 
@@ -61,7 +62,8 @@ async def list_users(using: Using, _: Seer, asked: Annotated[UserPaging, Query()
             "(id = {0} or starts_with(email, lower({0})) or starts_with(lower(wallet_address), lower({0})))"
         )
         found.append(Condition(wanted, asked.query))
-    return await _page(using, USERS, asked, found)
+    page = await USERS.page(using.pool, asked.before, asked.limit, found)
+    return json_answer({"items": [_told(item) for item in page.items], "next": page.next})
 
 
 @router.get("/users/{user}", response_model=UserDetail, responses=documented(404))
@@ -73,7 +75,7 @@ async def get_user(using: Using, _: Seer, user: UserName) -> Response:
     still_open = [Condition("status = {}", "OPEN")]
     positions = [item async for part in POSITIONS.all(using.pool, user, still_open) for item in part]
     balance = await BALANCES.one(using.pool, user, "user_id", user)
-    return json_answer({**found, "balance": balance, "positions": positions})
+    return json_answer({**_told(found), "balance": balance, "positions": positions})
 
 
 @router.get("/orders", response_model=PageOf[AnyOrder])
@@ -131,3 +133,9 @@ async def list_audit_log(using: Using, _: Auditor, asked: Annotated[ActsPaging, 
 async def _page(using: Services, overview: Overview, asked: Paging, conditions: list[Condition]) -> Response:
     page = await overview.page(using.pool, asked.before, asked.limit, conditions)
     return json_answer({"items": page.items, "next": page.next})
+
+
+def _told(user: Item) -> Item:
+    """Return a user with the wallet's address as addresses are shown: the tables have it in lower case."""
+    address = user["wallet_address"]
+    return {**user, "wallet_address": None if address is None else as_written(address)}
