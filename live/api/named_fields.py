@@ -1,4 +1,4 @@
-"""Which field of a request is meant where what lies below the forms refuses it: its message begins with the name."""
+"""Which field or header of a request is meant where what lies below the forms refuses it: its message begins so."""
 
 import re
 from dataclasses import fields
@@ -11,6 +11,7 @@ from starlette.types import Scope
 from live.api.problems import FieldError, Problem
 from risk.settings import RiskConfig, RoutingConfig
 
+_HEADER = re.compile(r"(Authorization|HP-[A-Z-]+) ")
 _FIRST = re.compile(r"([a-z_]+)[\w.\[\]]*:? ")
 _FIELDS = (401, 422)  # a password or a code that is wrong, or what has no such value
 _CHANGES = "changes"  # the field that holds settings by name
@@ -18,13 +19,21 @@ _SETTINGS = frozenset(each.name for kind in (RiskConfig, RoutingConfig) for each
 
 
 def name_field(problem: Problem, scope: Scope) -> None:
-    """Have a problem name the field that its detail begins with, if the request's route has one of that name."""
-    route, found = scope.get("route"), _FIRST.match(problem.detail)
-    if problem.status not in _FIELDS or problem.errors or found is None or not isinstance(route, APIRoute):
+    """Have a problem name what its detail begins with: a header, or a field that the request's route has."""
+    if problem.status not in _FIELDS or problem.errors:
         return
-    place = _place(found[1], _places(route.dependant))
+    place = _found(problem.detail, scope.get("route"))
     if place is not None:
         problem.errors = [FieldError(field=place, detail=problem.detail)]
+
+
+def _found(detail: str, route: object) -> str | None:
+    if header := _HEADER.match(detail):
+        return f"header.{header[1]}"
+    found = _FIRST.match(detail)
+    if found is None or not isinstance(route, APIRoute):
+        return None
+    return _place(found[1], _places(route.dependant))
 
 
 def _place(name: str, places: dict[str, str]) -> str | None:

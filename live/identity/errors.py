@@ -56,4 +56,4 @@ def used_code() -> NotAuthenticated:
 
 def wrong_token() -> NotAuthenticated:
     """Return the answer to a letter's token that is unknown, expired or used."""
-    return NotAuthenticated("wrong-token", "the token is unknown, expired, or was used before")
+    return NotAuthenticated("wrong-token", "token is unknown, expired, or was used before")

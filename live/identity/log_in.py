@@ -202,4 +202,4 @@ class LogIn:
 
 
 def _wrong_challenge() -> NotAuthenticated:
-    return NotAuthenticated("wrong-challenge", "the challenge is unknown, expired, or was used; log in again")
+    return NotAuthenticated("wrong-challenge", "challenge is unknown, expired, or was used; log in again")

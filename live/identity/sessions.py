@@ -280,4 +280,4 @@ class Sessions:
 
 
 def _refused() -> NotAuthenticated:
-    return NotAuthenticated("wrong-token", "the refresh token is unknown, expired, or was used before")
+    return NotAuthenticated("wrong-token", "refresh_token is unknown, expired, or was used before")

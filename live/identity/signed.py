@@ -31,6 +31,7 @@ _NUMBER = re.compile(r"[0-9]{1,15}")
 _READ_ANEW_NS = int(WINDOW_S / 3) * SECOND_NS
 _MOST_KNOWN = 100_000
 _MS_NS = 1_000_000
+_HOUR_MS = 3_600_000
 _NO_SECRET = b"-" * 43
 
 
@@ -117,13 +118,28 @@ class Signatures:
             raise NotAuthenticated(
                 "wrong-timestamp", "HP-TIMESTAMP must be given: the time in ms since 1970, UTC"
             )
-        sent_ms, now_ms = int(request.timestamp), self._clock() // _MS_NS
-        # What came before the marks began may have been marked by who had them before.
-        if now_ms - sent_ms > window_ms or sent_ms < int(self._marks.since_s * 1000):
-            raise NotAuthenticated("late", "the request came after its receive window; sign it anew")
-        if sent_ms - now_ms > self._rules.ahead_ms:
-            raise NotAuthenticated("early", "HP-TIMESTAMP is ahead of our clock; set yours")
+        self._check_sent(int(request.timestamp), self._clock() // _MS_NS, window_ms)
         return window_ms
+
+    def _check_sent(self, sent_ms: int, now_ms: int, window_ms: int) -> None:
+        ago_ms, ahead_ms = now_ms - sent_ms, self._rules.ahead_ms
+        if ago_ms > window_ms:
+            if abs(now_ms - 1000 * sent_ms) < _HOUR_MS:
+                raise NotAuthenticated(
+                    "wrong-timestamp",
+                    f"HP-TIMESTAMP was {sent_ms}, as in seconds; it must be in ms since 1970",
+                )
+            raise NotAuthenticated(
+                "late",
+                f"HP-TIMESTAMP was {ago_ms} ms ago, and the receive window is {window_ms} ms; sign anew",
+            )
+        # What came before the marks began may have been marked by who had them before.
+        if sent_ms < int(self._marks.since_s * 1000):
+            raise NotAuthenticated("late", "HP-TIMESTAMP was before the server began; sign anew")
+        if -ago_ms > ahead_ms:
+            raise NotAuthenticated(
+                "early", f"HP-TIMESTAMP was {-ago_ms} ms ahead of our clock, {ahead_ms} may be; set yours"
+            )
 
     def _is_signed(self, request: SignedRequest, known: _Known | None) -> bool:
         """Tell whether one of a key's secrets signed it; an unknown key takes as long."""

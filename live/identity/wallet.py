@@ -33,6 +33,9 @@ _LONGEST = 4_000
 _SIGNATURE = re.compile(r"0x[0-9a-fA-F]{130}")
 _ALPHABET = string.ascii_letters + string.digits
 _NONCE_CHARACTERS = 24
+_GOOD = "nonce = $1 and used_at is null and expires_at > $2 and created_at <= $2"
+_KNOWN = f"select true from access.wallet_nonces where {_GOOD}"
+_TAKE = f"update access.wallet_nonces set used_at = $2 where {_GOOD} returning true"
 
 
 @dataclass(frozen=True)
@@ -89,23 +92,27 @@ class Wallets:
                 address,
             )
         except asyncpg.UniqueViolationError:
-            raise Conflict("wallet-taken", "the wallet is another account's") from None
+            raise _taken() from None
         if not done:
-            raise Conflict(
-                "wallet-linked",
-                f"the account has the wallet {as_written(account.wallet_address or '')} already",
-            )
+            raise _linked(account)
         shown = as_written(address)
         await self.events.add(account.id, "WALLET_LINKED", origin, shown)
         self.notices.write(account.email, f"The wallet {shown} was linked and can log in.")
+
+    async def check_linkable(self, account: Account, message: str, signature: str, origin: Origin) -> None:
+        """Raise as ``link`` would now; the nonce is left. To be asked before a code, which is used up by it."""
+        if account.wallet_address is not None:
+            raise _linked(account)
+        if await self.accounts.by_wallet(await self._address(message, signature, origin, _KNOWN)) is not None:
+            raise _taken()
 
     async def unlink(self, account: Account, origin: Origin, session: str) -> None:
         """Take an account's wallet away, and end the other sessions, which it may have begun.
 
         Raises NotThere where there is no wallet, Conflict where nothing else opens the account.
         """
-        if account.wallet_address is None:
-            raise NotThere("no-wallet", "the account has no wallet")
+        self.check_unlinkable(account)
+        assert account.wallet_address is not None
         async with self.pool.acquire() as connection, connection.transaction():
             done = await connection.fetchval(
                 """update access.accounts set wallet_address = null
@@ -114,7 +121,7 @@ class Wallets:
                 account.wallet_address,
             )
             if not done:
-                raise Conflict("only-way-in", "the wallet alone opens the account; set a password first")
+                raise _only_way_in()
             await connection.execute(
                 "delete from access.challenges where account_id = $1 and method = 'WALLET'", account.id
             )
@@ -124,6 +131,13 @@ class Wallets:
         self.standings.forget()
         what = f"The wallet {shown} was unlinked and can log in no more."
         self.notices.write(account.email, what)
+
+    def check_unlinkable(self, account: Account) -> None:
+        """Raise as ``unlink`` would of the account as it is."""
+        if account.wallet_address is None:
+            raise NotThere("no-wallet", "the account has no wallet")
+        if account.password_hash is None:
+            raise _only_way_in()
 
     async def _add(self, address: str, origin: Origin) -> Account:
         made = new_id("u")
@@ -137,26 +151,20 @@ class Wallets:
         assert account is not None
         return account
 
-    async def _address(self, message: str, signature: str, origin: Origin) -> str:
+    async def _address(self, message: str, signature: str, origin: Origin, of_nonce: str = _TAKE) -> str:
         """Return the wallet, in lower case, that signed a message for us, now and for the first time."""
         async with self.guesses.attempt(network_of(origin.ip)):
-            return await self._signer(message, signature)
+            return await self._signer(message, signature, of_nonce)
 
-    async def _signer(self, message: str, signature: str) -> str:
-        """Do that, and take its nonce."""
+    async def _signer(self, message: str, signature: str, of_nonce: str) -> str:
+        """Do that, and take its nonce, or look at it, as ``of_nonce`` does."""
         if len(message) > _LONGEST or not _SIGNATURE.fullmatch(signature):
-            raise _wrong("the signature must be 65 bytes in hex, of a message as EIP-4361 has it")
+            raise _wrong("it must be 65 bytes in hex, of a message as EIP-4361 has it", "signature")
         now = moment(self.clock())
         address, nonce = await asyncio.to_thread(
             _verify, message, signature, self.public_url, now, self.rules
         )
-        taken = await self.pool.fetchval(
-            """update access.wallet_nonces set used_at = $2
-            where nonce = $1 and used_at is null and expires_at > $2 and created_at <= $2 returning true""",
-            nonce,
-            now,
-        )
-        if not taken:
+        if not await self.pool.fetchval(of_nonce, nonce, now):
             raise _wrong("its nonce is unknown, expired, or was used before; ask for another")
         return address
 
@@ -177,7 +185,7 @@ def _verify(
             raise ValueError("other than its parts")
         uri = urlsplit(parsed.uri)
     except Exception:  # the parser's own, pydantic's, the grammar's: none of them tells a user more
-        raise _wrong("the message is not as EIP-4361 has it") from None
+        raise _wrong("it is not as EIP-4361 has it") from None
     if (uri.scheme, uri.netloc) != (wanted.scheme, wanted.netloc):
         raise _wrong(f"its URI must begin with {wanted.scheme}://{wanted.netloc}")
     at = _by_its_clock(parsed, now, rules)
@@ -188,7 +196,7 @@ def _verify(
     except siwe.ExpiredMessage:
         raise _wrong("its Expiration Time is over") from None
     except Exception:  # also what a point off the curve raises
-        raise _wrong("the signature is not that of its address") from None
+        raise _wrong("it is not that of its address, which the message names", "signature") from None
     return parsed.address.lower(), parsed.nonce
 
 
@@ -225,5 +233,18 @@ def _siwe() -> Any:
     return siwe
 
 
-def _wrong(why: str) -> NotAuthenticated:
-    return NotAuthenticated("wrong-wallet-message", f"the wallet's message was refused: {why}")
+def _wrong(why: str, field: str = "message") -> NotAuthenticated:
+    return NotAuthenticated("wrong-wallet-message", f"{field} was refused: {why}")
+
+
+def _taken() -> Conflict:
+    return Conflict("wallet-taken", "the wallet is another account's")
+
+
+def _linked(account: Account) -> Conflict:
+    shown = as_written(account.wallet_address or "")
+    return Conflict("wallet-linked", f"the account has the wallet {shown} already")
+
+
+def _only_way_in() -> Conflict:
+    return Conflict("only-way-in", "the wallet alone opens the account; set a password first")

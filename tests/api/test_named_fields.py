@@ -1,12 +1,15 @@
 """A field that is wrong is named, whoever found it wrong; and people are told in words what it must be."""
 
 import asyncio
+import time
 from typing import Any
 
 from live.identity.principal import Role
 from tests.api.operators import operator
 from tests.api.people import PASSWORD, sign_up
 from tests.api.served import served_api
+from tests.api.test_bad_requests import signer
+from tests.api.traders import trader
 
 ORDER = {"symbol": "BTC", "side": "BUY", "size": "0.01"}
 TOKEN = "x" * 42
@@ -136,5 +139,72 @@ def test_a_key_that_came_with_another_request_is_told_without_the_books_name_for
             assert told["code"] == "key-reused"
             assert told["errors"] == [{"field": "header.Idempotency-Key", "detail": told["detail"]}]
             assert ann.user not in answer.text
+
+    asyncio.run(body())
+
+
+NOW_MS = time.time_ns() // 10**6 + 600_000  # after the server began
+# Of the headers of a signed request: what is changed, the code, the header that is named, and what is said of it.
+OF_HEADERS: list[tuple[dict[str, str], str, str, str]] = [
+    ({"HP-TIMESTAMP": ""}, "wrong-timestamp", "HP-TIMESTAMP", "must be given: the time in ms since 1970"),
+    ({"HP-TIMESTAMP": "now"}, "wrong-timestamp", "HP-TIMESTAMP", "in ms"),
+    ({"HP-TIMESTAMP": str(NOW_MS // 1000)}, "wrong-timestamp", "HP-TIMESTAMP", "it must be in ms since 1970"),
+    (
+        {"HP-TIMESTAMP": str(NOW_MS - 6_000)},
+        "late",
+        "HP-TIMESTAMP",
+        "was 6000 ms ago, and the receive window is 5000",
+    ),
+    (
+        {"HP-TIMESTAMP": str(NOW_MS + 6_000)},
+        "early",
+        "HP-TIMESTAMP",
+        "was 6000 ms ahead of our clock, 1000 may be",
+    ),
+    ({"HP-RECV-WINDOW": "0"}, "wrong-window", "HP-RECV-WINDOW", "must be 1 to 60000 ms"),
+]
+
+
+def test_a_header_that_is_wrong_is_named(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database, clock=lambda: NOW_MS * 10**6) as api:
+            key = await signer(api, await trader(api))
+            for path in ("/v1/orders", "/v1/orders/preview"):  # served lean, and by the framework
+                for change, code, header, words in OF_HEADERS:
+                    headers = key.headers("POST", path, b"") | change | {"Idempotency-Key": "k"}
+                    answer = await api.client.post(path, headers=headers)
+                    told = answer.json()
+                    assert (answer.status_code, told["code"]) == (401, code), (change, told)
+                    [error] = told["errors"]
+                    assert error == {"field": f"header.{header}", "detail": told["detail"]}
+                    assert words in told["detail"]
+            answer = await api.client.get("/v1/orders", headers={"Authorization": "Basic eDp5"})
+            assert [each["field"] for each in answer.json()["errors"]] == ["header.Authorization"]
+
+    asyncio.run(body())
+
+
+OF_STRANGERS: list[tuple[str, Any, str, str]] = [
+    ("/verify-email", {"token": TOKEN + "x", "password": PASSWORD}, "wrong-token", "body.token"),
+    ("/password/reset", {"token": TOKEN + "x", "password": PASSWORD}, "wrong-token", "body.token"),
+    ("/refresh", {"refresh_token": TOKEN + "x"}, "wrong-token", "body.refresh_token"),
+    ("/login/totp", {"challenge": TOKEN + "x", "code": "123456"}, "wrong-challenge", "body.challenge"),
+    (
+        "/wallet/login",
+        {"message": "hello", "signature": "0x" + "5c" * 65},
+        "wrong-wallet-message",
+        "body.message",
+    ),
+]
+
+
+def test_a_token_or_a_message_that_is_wrong_is_named(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            for path, content, code, field in OF_STRANGERS:
+                answer = await api.client.post(f"/v1/auth{path}", json=content)
+                told = answer.json()
+                assert (answer.status_code, told["code"]) == (401, code), (path, told)
+                assert told["errors"] == [{"field": field, "detail": told["detail"]}]
 
     asyncio.run(body())

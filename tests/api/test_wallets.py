@@ -68,6 +68,7 @@ def test_a_withdrawal_from_its_request_to_its_cancel(database: str) -> None:
         path = f"/v1/withdrawals/{item['withdrawal_id']}"
         wrong = await ann.post(f"{path}/confirm", {"token": 43 * "x"})
         assert (wrong.status_code, wrong.json()["code"]) == (401, "wrong-token")
+        assert [each["field"] for each in wrong.json()["errors"]] == ["body.token"]
         confirmed = await ann.post(f"{path}/confirm", {"token": await token_for(api, ann.email)})
         assert (confirmed.status_code, confirmed.json()["status"]) == (200, "APPROVED"), confirmed.text
         cancelled = await ann.post(f"{path}/cancel", headers={"Idempotency-Key": "k2"})
