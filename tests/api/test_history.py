@@ -74,6 +74,31 @@ def test_lists_say_what_their_models_say_and_strangers_get_nothing(database: str
     asyncio.run(body())
 
 
+def test_a_symbol_that_never_was_and_a_time_that_ends_as_it_begins_are_refused(database: str) -> None:
+    async def body() -> None:
+        async with served_api(database) as api:
+            ann = await trader(api)
+            for name in LISTS[:-1]:
+                wrong = await ann.ask("GET", f"/{name}", symbol="NOPE")
+                assert wrong.status_code == 422, name
+                (error,) = wrong.json()["errors"]
+                assert error["field"] == "query.symbol"
+                assert "must be one of BTC, COIN, ETH" in error["detail"]
+                assert (await ann.get(f"/{name}", symbol="ETH"))["items"] == []
+            begin, end = "2026-03-01T12:00:00Z", "2026-03-01T12:00:00.000001Z"
+            for name in (*LISTS, "exports/fills"):
+                for to in (begin, "2026-03-01T11:00:00"):
+                    wrong = await ann.ask("GET", f"/{name}", **{"from": begin, "to": to})
+                    assert wrong.status_code == 422, name
+                    assert wrong.json()["errors"] == [
+                        {"field": "query.to", "detail": "must be later than from"}
+                    ]
+                right = await ann.ask("GET", f"/{name}", **{"from": begin, "to": end})
+                assert right.status_code == 200, name
+
+    asyncio.run(body())
+
+
 def test_what_is_not_signed_in_reads_nothing(database: str) -> None:
     async def body() -> None:
         async with served_api(database) as api:
@@ -153,8 +178,8 @@ WRONG = [
 @pytest.mark.parametrize("written", ["", "Z", "+00:00", "+02:00"])
 def test_a_time_without_a_zone_is_utc(written: str) -> None:
     hour = 10 if written == "+02:00" else 12
-    span = Span.model_validate({"from": f"2026-03-01T12:00:00{written}", "to": f"2026-03-01 12:00{written}"})
-    assert span.from_ == span.to == datetime(2026, 3, 1, hour, tzinfo=UTC)
+    span = Span.model_validate({"from": f"2026-03-01T12:00:00{written}", "to": f"2026-03-01 12:01{written}"})
+    assert (span.from_, span.to) == tuple(datetime(2026, 3, 1, hour, minute, tzinfo=UTC) for minute in (0, 1))
 
 
 def test_a_wrong_filter_is_named(database: str) -> None:

@@ -167,6 +167,9 @@ def test_all_orders_are_cancelled_once(database: str) -> None:
             assert await _ids(bob, status="RESTING") == [of_bob]
             assert (await ann.ask("DELETE", "/orders")).json()["orders"] == []
             assert (await ann.ask("DELETE", "/orders", coin="BTC")).status_code == 422
+            typo = await ann.ask("DELETE", "/orders", symbol="NOPE")
+            assert (typo.status_code, typo.json()["errors"][0]["field"]) == (422, "query.symbol")
+            assert "must be one of BTC, COIN, ETH" in typo.json()["errors"][0]["detail"]
 
     asyncio.run(body())
 

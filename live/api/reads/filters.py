@@ -3,7 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
 from live.api.reads.listing import LARGEST_ID, MOST, Condition
 from live.api.reads.orders import OPEN, Status
@@ -48,6 +56,14 @@ class Span(BaseModel):
         default=None, alias="from", description="The earliest; without a zone it is UTC."
     )
     to: Moment | None = Field(default=None, description="The time before which; without a zone it is UTC.")
+
+    @field_validator("to", mode="after")
+    @classmethod
+    def _is_later(cls, to: datetime | None, info: ValidationInfo) -> datetime | None:
+        begin = info.data.get("from_")
+        if to is not None and begin is not None and to <= begin:
+            raise ValueError("must be later than from")
+        return to
 
     def span(self, column: str, *, nanoseconds: bool = False) -> list[Condition]:
         """Return the conditions on ``column``, a time or UTC nanoseconds."""

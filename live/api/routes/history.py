@@ -26,6 +26,7 @@ from live.api.reads.money import (
 from live.api.reads.orders import ORDERS, OrderItem, OrderWithFills
 from live.api.reads.positions import POSITIONS, PositionItem
 from live.api.reads.summary import AccountSummary, account_summary
+from live.api.reads.symbols import check_symbol
 from live.api.reads.transfers import DEPOSITS, WITHDRAWALS
 from live.api.services import Using
 from live.api.wording import worded
@@ -166,6 +167,8 @@ async def _page(
     using: Using, reader: Principal, listing: Listing, asked: Paging, conditions: list[Condition]
 ) -> Response:
     page = await listing.page(using.pool, reader.user, asked.before, asked.limit, conditions)
+    if not page.items and isinstance(asked, SymbolPaging) and asked.symbol is not None:
+        await check_symbol(using.pool, asked.symbol)
     return json_answer({"items": page.items, "next": page.next})
 
 

@@ -19,6 +19,7 @@ from live.api.reads.open_orders import open_at
 from live.api.reads.orders import ORDERS
 from live.api.reads.positions import POSITIONS
 from live.api.reads.summary import Preview, preview
+from live.api.reads.symbols import check_symbol
 from live.api.services import Services, Using
 from live.api.trading_answers import CancelAllAnswer, CancelAnswer, MarginAnswer, OrderAnswer, order_answer
 from live.api.wording import worded
@@ -111,6 +112,8 @@ async def cancel_orders(
     using: Using, trader: Trader, key: IdempotencyKey, asked: Annotated[OfSymbol, Query()]
 ) -> Response:
     """Cancel all orders that wait, or those of a symbol; one that has ended meanwhile is told with the reason."""
+    if asked.symbol is not None:
+        await check_symbol(using.pool, asked.symbol)
     # The books put the request in its place among the inputs: sent again it means the orders of then, not of now.
     named = _EVERY if asked.symbol is None else f"{_EVERY}/{asked.symbol}"
     place = await _ask(using, trader, key, CancelSubmitted(0, named, trader.user))
