@@ -96,7 +96,12 @@ class OrderBody(_Body):
     position_id: PositionId | None = None
     size: Size | None = Field(default=None, validate_default=True)
     limit_price: Price | None = Field(default=None, validate_default=True)
-    trigger_price: Price | None = Field(default=None, validate_default=True)
+    trigger_price: Price | None = Field(
+        default=None,
+        validate_default=True,
+        description="The mark at which it executes: at once where the mark is there or beyond it already, as with a "
+        "stop-loss of a long position above the mark.",
+    )
     leverage: Annotated[StrictInt, Field(ge=1, le=1_000, examples=[10])] = 1
     margin_mode: Literal["ISOLATED", "CROSS"] = "ISOLATED"
     reduce_only: StrictBool = False
