@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import Response
 
+from live.api.problem_examples import give_problem_examples
 from live.api.problems import ProblemDocument
 
 PATH = "/openapi.json"
@@ -102,6 +103,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         _name_schemas(document)
         _describe_signing(document)
         _give_examples(document)
+        give_problem_examples(document)
         app.openapi_schema = document
     return app.openapi_schema
 

@@ -130,6 +130,14 @@ class BlacklistBody(ReasonBody):
 class OperatorBody(ReasonBody):
     """Give an account a role; null takes it away. Name it by ``account`` or ``email``."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"email": "rita@example.org", "role": "RISK_MANAGER", "reason": "joins the desk, case 11"}
+            ]
+        }
+    )
+
     account: Account | None = None
     email: Email | None = None
     role: Role | None

@@ -30,7 +30,7 @@ _TYPE = "urn:hybrid-perps:problem:"
 _RETRY = {"Retry-After": "1"}
 _OURS = {400: "malformed", 413: "too-large", 422: "invalid"}  # where the framework has other words
 _KEY = f"header.{HEADER}"
-_REUSED = f"{HEADER} came with another request before; use a new one"
+REUSED = f"{HEADER} came with another request before; use a new one"
 _MOST_NAMED = 50
 _LONGEST_NAME = 200
 _DATABASE_LOST = "the database does not answer; try again shortly"
@@ -134,7 +134,7 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, RequestValidationError):
         return _invalid(error)
     if isinstance(error, KeyReused):  # its own text has the books' key, which names the user too
-        return Problem(409, "key-reused", _REUSED, errors=[FieldError(field=_KEY, detail=_REUSED)])
+        return Problem(409, "key-reused", REUSED, errors=[FieldError(field=_KEY, detail=REUSED)])
     for kind in type(error).__mro__:
         if kind in STATUS_OF:
             status, code = STATUS_OF[kind]

@@ -5,6 +5,8 @@ import itertools
 import re
 from collections import defaultdict
 from collections.abc import Coroutine, Iterator
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,6 +24,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+import live
+from live.api.operator_forms import OperatorBody
 from live.identity.principal import Role
 from risk.inputs import ServiceLevelSet
 from tests.api.operators import operator
@@ -235,3 +239,33 @@ def spoiled(example: Any, fields: set[str]) -> Iterator[dict[str, Any]]:
         yield example | {name: {"a\0b": "a\0b"} if isinstance(value, dict) else "a\0b"}
         if isinstance(value, dict):
             yield example | {name: dict.fromkeys(value, "a\0b")}
+
+
+def test_examples_of_problems_have_their_status_and_a_code_that_is_answered(site: Site) -> None:
+    sources = [path for path in Path(live.__path__[0]).rglob("*.py") if path.name != "problem_examples.py"]
+    codes = set(re.findall(r'"([a-z]+(?:-[a-z]+)*)"', "".join(path.read_text() for path in sources)))
+    seen = set()
+    for methods in site.document["paths"].values():
+        for operation in methods.values():
+            for status, answer in operation["responses"].items():
+                if "application/problem+json" in answer.get("content", {}):
+                    example = answer["content"]["application/problem+json"]["example"]
+                    assert str(example["status"]) == status
+                    assert example["code"] in codes, example
+                    assert example["title"] == HTTPStatus(int(status)).phrase
+                    seen.add((operation["operationId"], int(status), example["code"]))
+    assert {
+        ("log_in", 401, "wrong-credentials"),
+        ("get_order", 404, "unknown-order"),
+        ("place_order", 401, "not-authenticated"),
+        ("place_order", 409, "key-reused"),
+        ("place_order", 429, "too-many-requests"),
+        ("place_order", 503, "database-unavailable"),
+        ("place_order", 504, "outcome-unknown"),
+    } <= seen
+
+
+def test_the_example_of_an_operator_names_the_account_once(site: Site) -> None:
+    (example,) = site.document["components"]["schemas"]["OperatorBody"]["examples"]
+    assert ("account" in example) != ("email" in example)
+    assert OperatorBody.model_validate(example).role is Role.RISK_MANAGER
