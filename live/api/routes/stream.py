@@ -28,8 +28,8 @@ async def open_stream() -> None:
 
     Say who you are, unless you want marks alone, and then what you want; each message is a JSON object:
 
-    - `{"auth": {"token": "…"}}`, or `{"auth": {"key": "…", "timestamp": "…", "signature": "…"}}`, signed as for
-      GET /v1/stream
+    - `{"auth": {"token": "…"}}`, or `{"auth": {"key": "k…", "timestamp": "1790000000000", "signature": "…"}}`, signed
+      as for GET /v1/stream, if you like with `"recv_window": "10000"`; each is text, as a header would be
     - `{"subscribe": ["orders", "fills", "positions", "liquidations", "balances", "marks"], "after": 1200}`: with
       `after`, the last `seq` you have seen, what you missed comes first
     - `{"unsubscribe": ["marks"]}`, `{"ping": 1}`

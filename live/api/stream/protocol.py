@@ -1,7 +1,7 @@
 """What is said over the stream.
 
 The client says one of
-    {"auth": {"token": …}} or {"auth": {"key": …, "timestamp": …, "signature": …, "recv_window": …}}
+    {"auth": {"token": …}} or {"auth": {"key": …, "timestamp": …, "signature": …, "recv_window": …}}, each as text
     {"subscribe": ["orders", …], "after": SEQ}      ``after`` asks for what was missed since then; it may be left out
     {"unsubscribe": ["orders", …]}
     {"ping": N}
@@ -22,11 +22,13 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from live.api.json_faults import fault_of
 from live.api.reads.fills import FILLS
 from live.api.reads.listing import LARGEST_ID, Listing
 from live.api.reads.money import BALANCES, LIQUIDATIONS
 from live.api.reads.orders import ORDERS
 from live.api.reads.positions import POSITIONS
+from live.api.stream.misread import misread
 from live.api.unique_names import names_twice
 from risk.errors import InvalidInput
 
@@ -97,8 +99,10 @@ def read(text: str) -> Said:
         raise Closing(MESSAGE_TOO_BIG, f"a message may have {LONGEST_MESSAGE} characters")
     try:
         said = _decode(text)
-    except msgspec.MsgspecError as error:
-        raise InvalidInput(f"the message was not understood: {error}") from None
+    except msgspec.ValidationError as error:
+        raise InvalidInput(misread(str(error))) from None
+    except msgspec.MsgspecError:
+        raise InvalidInput(f"the message {fault_of(text)}") from None
     if twice := names_twice(text, "message"):
         raise InvalidInput(f"{'.'.join(map(str, twice[0]))} was given more than once; it must be given once")
     given = [part for part in (said.auth, said.subscribe, said.unsubscribe, said.ping) if part is not None]
