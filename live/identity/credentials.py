@@ -110,15 +110,20 @@ class Credentials:
 
     async def ask_for_email(self, account: Account, email: str) -> None:
         """Write to an address that an account is to have; of one that has an account, that one is told instead."""
-        address = email_address(email)
-        if address == account.email:
-            raise InvalidInput("email was the account's own; it must be another one")
+        address = self.check_email(account, email)
         await self.guesses.charge("letters", address)
         token = await self.tokens.issue(Purpose.EMAIL, address, account.id)
         if await self.accounts.by_email(address) is None:
             self.mailer.post(letters.to_confirm_email(address, token))
         else:
             self.notices.write(address, "Another account asked to have this address; it cannot.")
+
+    def check_email(self, account: Account, email: str) -> str:
+        """Return a new address for an account in the one form it is kept in; raises InvalidInput for none."""
+        address = email_address(email)
+        if address == account.email:
+            raise InvalidInput("email was the account's own; it must be another one")
+        return address
 
     async def set_email(self, account: Account, token: str, origin: Origin) -> None:
         """Give an account the address its token was sent to; the old one is told. Raises NotAuthenticated."""

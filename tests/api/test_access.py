@@ -525,13 +525,37 @@ def test_account_without_a_password_is_changed_soon_after_its_wallet_logged_in(s
             ("email", {"email": stranger()}),
             ("totp", {}),
             ("totp/disable", {"code": "123456"}),
-            ("wallet", await signed_by(wallet, site)),
-            ("wallet/unlink", {}),
         ):
             answer = await ann.post(f"/v1/account/{path}", body)
             assert refusal(answer) == (403, "wallet-log-in-needed")
+        another = await signed_by(Wallet.create(), site)
+        assert refusal(await ann.post("/v1/account/wallet", another)) == (409, "wallet-linked")
+        assert refusal(await ann.post("/v1/account/wallet/unlink", {})) == (409, "only-way-in")
         ann.take(await log_in_by(wallet, site))
         assert (await ann.post("/v1/account/totp", {})).status_code == 200
+
+    site.run(scenario())
+
+
+def test_what_is_wrong_beside_password_and_code_is_told_before_they_are_looked_at(site):
+    async def scenario():
+        ann, wallet = await sign_up(site.api, totp=True), Wallet.create()
+        _, of_another = await linked(site)
+        signed = await signed_by(wallet, site)
+        shown = {"password": PASSWORD, "code": ann.codes[0]}
+        for path, body, told in (
+            ("email", {"email": "no address"}, (422, "invalid")),
+            ("email", {"email": ann.email}, (422, "invalid")),
+            ("wallet", signed | {"message": signed["message"] + "0"}, (401, "wrong-wallet-message")),
+            ("wallet", await signed_by(of_another, site), (409, "wallet-taken")),
+            ("wallet/unlink", {}, (404, "no-wallet")),
+        ):
+            for proof in (shown, {"password": OTHER, "code": "000000"}):
+                answer = await ann.post(f"/v1/account/{path}", body | proof)
+                assert refusal(answer) == told, (path, answer.text)
+        wrong = signed | {"password": PASSWORD, "code": "000000"}  # which uses up no nonce
+        assert refusal(await ann.post("/v1/account/wallet", wrong)) == (401, "wrong-code")
+        assert (await ann.post("/v1/account/wallet", signed | shown)).status_code == 204
 
     site.run(scenario())
 

@@ -112,6 +112,7 @@ async def change_email(body: NewEmailBody, mine: Mine, using: Using, origin: Fro
     """Write a letter to the new address, whose token /v1/account/email/confirm takes."""
     identity = using.identity
     account = await identity.accounts.by_id(mine.user)
+    identity.credentials.check_email(account, body.email)
     await identity.log_in.check_password(account, _plain(body.password), origin, mine.id)
     await identity.second_factor.check_if_enrolled(account, body.code, origin)
     await identity.credentials.ask_for_email(account, body.email)
@@ -130,6 +131,7 @@ async def link_wallet(body: WalletLinkBody, mine: Mine, using: Using, origin: Fr
     """Link the wallet that signed a message as for a log-in."""
     identity = using.identity
     account = await identity.accounts.by_id(mine.user)
+    await identity.wallets.check_linkable(account, body.message, body.signature, origin)
     await identity.log_in.check_password(account, _plain(body.password), origin, mine.id)
     await identity.second_factor.check_if_enrolled(account, body.code, origin)
     await identity.wallets.link(account, body.message, body.signature, origin)
@@ -140,6 +142,7 @@ async def unlink_wallet(body: WalletUnlinkBody, mine: Mine, using: Using, origin
     """Let the wallet log in no more and end the other sessions; an account that has no password keeps it."""
     identity = using.identity
     account = await identity.accounts.by_id(mine.user)
+    identity.wallets.check_unlinkable(account)
     await identity.log_in.check_password(account, _plain(body.password), origin, mine.id)
     await identity.second_factor.check_if_enrolled(account, body.code, origin)
     await identity.wallets.unlink(account, origin, mine.id)
