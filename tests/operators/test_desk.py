@@ -269,6 +269,9 @@ def test_users_and_orders_are_found_with_where_they_went(database: str) -> None:
         assert [fill["size"] for fill in order["fills"]] == ["0.001"]
         routes = (await s.ada.get("/operator/routing-records", symbol="BTC"))["items"]
         assert [each["order_id"] for each in routes] == [small["order_id"]]
+        for path in ("orders", "routing-records", "mode-changes"):
+            typo = await s.ada.ask("GET", f"/operator/{path}", symbol="NOPE")
+            assert (typo.status_code, typo.json()["errors"][0]["field"]) == (422, "query.symbol"), path
         for path in ("/operator/orders/o999", "/operator/users/nobody"):
             assert (await s.ada.ask("GET", path)).status_code == 404
 

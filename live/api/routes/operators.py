@@ -35,6 +35,7 @@ from live.api.reads.operators import (
     UserItem,
 )
 from live.api.reads.positions import POSITIONS
+from live.api.reads.symbols import check_symbol
 from live.api.services import Services, Using
 from live.books.queries import HouseQuery
 from live.identity.principal import Principal
@@ -132,6 +133,8 @@ async def list_audit_log(using: Using, _: Auditor, asked: Annotated[ActsPaging, 
 
 async def _page(using: Services, overview: Overview, asked: Paging, conditions: list[Condition]) -> Response:
     page = await overview.page(using.pool, asked.before, asked.limit, conditions)
+    if not page.items and isinstance(asked, SymbolPaging | OrdersPaging) and asked.symbol is not None:
+        await check_symbol(using.pool, asked.symbol)
     return json_answer({"items": page.items, "next": page.next})
 
 
