@@ -1,10 +1,12 @@
 """A market made from seeds, in real time, with a venue that fills at its quotes: to try the books without any other.
 
-The same moment has the same prices in every process, so books that come back find the market they left.
+The same moment has the same prices in every process, but for what the market was moved by, which the last marks of the
+books tell: books that come back find the market they left.
 """
 
 import asyncio
 import time
+from collections.abc import Iterable
 from decimal import Decimal
 
 import numpy as np
@@ -16,13 +18,14 @@ from live.books.process import BooksProcess
 from risk.errors import InvalidInput
 from risk.house_events import VenueCancelRequested, VenueOrderRequested
 from risk.inputs import ChannelReported, FundingPublished, HlAccount, VenueFilled, VenueOrderEnded
-from risk.market import SymbolSpec
+from risk.market import SymbolSpec, SymbolView
 from risk.settings import DAY_NS, HOUR_NS, SECOND_NS
 from strategies.driver import VenuePort
 from venues.hyperliquid.specs import bundled_specs
 
 _STEP_NS = SECOND_NS
 _PROFILE = "calm"
+_OF_A_SECOND = 0.0005  # a mark may be off by that without having been moved: of which second was it?
 _NOTHING_KNOWN = "the synthetic venue began anew"
 
 
@@ -41,8 +44,15 @@ class SyntheticMarket:
         self._moved = dict.fromkeys(specs, 1.0)
 
     def move(self, symbol: str, percent: Decimal) -> None:
-        """Lift a symbol's prices, or lower them, from now on; whoever begins anew knows nothing of it."""
+        """Lift a symbol's prices, or lower them, from now on."""
         self._moved[symbol] *= 1 + float(percent) / 100
+
+    def resume(self, views: Iterable[SymbolView]) -> None:
+        """Go on where another's market was moved to, from the last views of its books."""
+        for view in views:
+            if view.symbol in self._moved:
+                moved = float(view.mark) / self.mark(view.symbol, view.ts)
+                self._moved[view.symbol] *= moved if abs(moved - 1) > _OF_A_SECOND else 1
 
     def quote(self, symbol: str, now_ns: int) -> tuple[float, float, float, float]:
         """Return bid, ask and their sizes in base coin."""
@@ -113,6 +123,8 @@ class SyntheticFeed:
 
     async def drive(self, process: BooksProcess) -> None:
         """Tick every second, publish funding every hour."""
+        if self._process is None:
+            self.market.resume(process.machine.book.views())
         self._process = process
         self._resting.clear()
         process.tell(ChannelReported(0, True))

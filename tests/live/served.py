@@ -8,8 +8,10 @@ import psycopg
 
 from live.books.bus import Bus
 from live.books.commands import Answer, Command, NotAnswered
+from live.books.feed import Feed
 from live.books.process import BooksProcess
 from live.books.server import BooksServer
+from live.ledger.book_options import BookOptions
 from live.ledger.inputs import DepositArrived, UserRegistered
 from live.settings import LiveSettings
 from risk.inputs import ChannelReported, HlAccount, OrderSubmitted
@@ -37,7 +39,12 @@ class StandingFeed:
 
 @asynccontextmanager
 async def served(
-    dsn: str, bus_url: str | None = None, *, take_over: bool = False
+    dsn: str,
+    bus_url: str | None = None,
+    *,
+    take_over: bool = False,
+    feed: Feed | None = None,
+    options: BookOptions | None = None,
 ) -> AsyncIterator[tuple[BooksServer, list[BooksProcess]]]:
     """Serve books at ``dsn``; gives the server, and the list of the processes it opened so far."""
     opened: list[BooksProcess] = []
@@ -48,7 +55,9 @@ async def served(
         first.set()
 
     settings = LiveSettings(database_url=dsn, bus_url=bus_url)
-    server = BooksServer(settings, books_options(), StandingFeed(), take_over=take_over, opened=noted)
+    server = BooksServer(
+        settings, options or books_options(), feed or StandingFeed(), take_over=take_over, opened=noted
+    )
     running, opening = asyncio.create_task(server.run()), asyncio.create_task(first.wait())
     await asyncio.wait({running, opening}, return_when=asyncio.FIRST_COMPLETED)
     opening.cancel()

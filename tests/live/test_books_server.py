@@ -19,11 +19,12 @@ import pytest
 from live.books.redis_bus import redis_bus
 from live.books.synthetic import SyntheticFeed, SyntheticMarket, synthetic_specs
 from live.database import open_database
+from live.ledger.book_options import BookOptions
 from live.ledger.writer import Fenced
 from live.settings import LiveSettings
 from risk.errors import InvalidInput
 from risk.inputs import OrderSubmitted
-from risk.settings import DAY_NS, HOUR_NS, SECOND_NS
+from risk.settings import DAY_NS, HOUR_NS, SECOND_NS, Settings
 from tests.live.books import own_database
 from tests.live.served import USERS, Command, each_once, fund, order, rows, served, until_answered, wait_for
 from tests.postgres import postgres, reachable_folder
@@ -273,3 +274,27 @@ def test_synthetic_market_moves_as_it_is_told_in_whole_ticks_and_alone():
     assert feed.market.quote("ETH", now) == untouched.quote("ETH", now)
     with pytest.raises(InvalidInput, match="symbol was 'PEPE'; it must be one of BTC, "):
         feed.move("PEPE", D(1))
+
+
+def test_synthetic_market_goes_on_where_it_was_moved_to_before_the_books_stopped(database):
+    async def scenario():
+        specs = synthetic_specs()
+        options = BookOptions.of(specs, Settings())
+        first = SyntheticFeed(specs)
+        async with served(database, feed=first, options=options) as (server, _):
+            await wait_for(lambda: first._process is not None)
+            await fund(server.bus, "ann")
+            for number in range(3):
+                first.move("BTC", D("-4"))
+                await until_answered(server.bus, order("ann", number))
+        again = SyntheticFeed(specs)
+        async with served(database, feed=again, options=options):
+            await wait_for(lambda: again._process is not None)
+            now = time.time_ns()
+            unmoved = SyntheticMarket(specs)
+            assert again.market.mark("BTC", now) / unmoved.mark("BTC", now) == pytest.approx(
+                0.96**3, rel=5e-4
+            )
+            assert again.market.mark("ETH", now) == unmoved.mark("ETH", now)
+
+    asyncio.run(scenario())
