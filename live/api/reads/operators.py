@@ -76,7 +76,9 @@ class AnyWithdrawal(BaseModel):
     address: str = Field(examples=["0x52908400098527886E0F7030069857D2E4169EE7"])
     status: WithdrawalStatus
     tier: Literal["SMALL", "MEDIUM", "LARGE"] | None
-    approvals_needed: list[str] = Field(examples=[["OPERATIONS"]])
+    approvals_needed: list[str] = Field(
+        description="Roles, one operator of each: nobody stands in for them.", examples=[["OPERATIONS"]]
+    )
     approvals_given: list[str] = Field(description="ROLE:operator.", examples=[[]])
     review_reasons: list[str] = Field(examples=[["SAME_ADDRESS"]])
     refused_by: str | None = Field(examples=[None])

@@ -62,7 +62,10 @@ async def get_withdrawal(using: Using, _: Seer, withdrawal_id: WithdrawalName) -
 async def approve_withdrawal(
     using: Using, by: Reviewer, key: IdempotencyKey, withdrawal_id: WithdrawalName, body: ReasonBody
 ) -> Response:
-    """Approve another's withdrawal in one's own role; a large one needs risk and operations, two people."""
+    """Approve another's withdrawal in one's own role, if ``approvals_needed`` has it.
+
+    That is OPERATIONS, or RISK_MANAGER where a reason of risk brought it here; a large one needs both, two people.
+    """
     name = command_key(by.user, key)
     check_done(await using.office.desk.approve_withdrawal(by, withdrawal_id, body.reason, name))
     return await _withdrawal(using, withdrawal_id)
