@@ -1,6 +1,7 @@
 """The command ``serve``: the API for users and operators, with the books beside it in the same process."""
 
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -240,7 +241,8 @@ def _listen(host: str, port: int) -> socket.socket:
         # asked by number: asyncio and socket add words of their own to the text
         known = error.errno is not None and error.errno > 0
         reason = os.strerror(error.errno) if known else error.strerror  # type: ignore[arg-type]
-        raise InvalidInput(f"cannot serve at {host} port {port}: {reason}") from None
+        other = "; name another one with --port" if error.errno == errno.EADDRINUSE else ""
+        raise InvalidInput(f"cannot serve at {host} port {port}: {reason}{other}") from None
 
 
 def _address(how: Serving, listening: socket.socket) -> str:

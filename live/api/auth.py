@@ -102,7 +102,10 @@ def operator(*roles: Role) -> Any:
         if principal.role is None or (roles and principal.role not in roles):
             raise NotPermitted("role-missing", f"this is for operators: {', '.join(roles) or 'any'}")
         if not principal.mfa:
-            raise NotPermitted("second-factor-needed", "operators must log in with a second factor")
+            raise NotPermitted(
+                "second-factor-needed",
+                "operators need a second factor: show a code at /v1/auth/second-factor",
+            )
 
     return _by_session(check)
 

@@ -108,7 +108,7 @@ async def _keep_others_out(connection: asyncpg.Connection, take_over: bool, ours
         return False
     raise InvalidInput(
         f"the books are being written by {found['holder']} since {found['since']:%Y-%m-%d %H:%M:%S} UTC; "
-        "stop that process, or take over"
+        "stop that process, or have `hybrid-perps books --take-over` end its right to"
     )
 
 

@@ -27,6 +27,7 @@ from risk.settings import SECOND_NS
 
 BOOKS = "books"  # who refuses what expired
 _CANCELLABLE = ("UNCONFIRMED", "REVIEW", "APPROVED", "QUEUED")
+_OVER = ("SENT", "REFUSED")
 # Of one's own withdrawals those count that were asked for before. Of others' those that they confirmed, as to ask
 # costs nothing, and would send anybody's to review; in whatever order they were asked for, so that no order of
 # confirming goes round the count. One's own confirmed earlier but asked for later count unless they were counted too
@@ -174,9 +175,8 @@ class Withdrawals:
         if before is not None:
             return before
         if status not in _CANCELLABLE:
-            raise Conflict(
-                "withdrawal-under-way", f"the withdrawal was {status}; it can be cancelled no more"
-            )
+            code = "withdrawal-status" if status in _OVER else "withdrawal-under-way"
+            raise Conflict(code, f"the withdrawal is {status}; it can be cancelled no more")
         return await self._bus.submit(command)
 
     # -- the clock's part

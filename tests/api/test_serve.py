@@ -99,7 +99,10 @@ def test_it_serves_over_tls_says_where_and_stops_in_order(database: str, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--port", "{taken}"], "cannot serve at 127.0.0.1 port {taken}: Address already in use"),
+        (
+            ["--port", "{taken}"],
+            "cannot serve at 127.0.0.1 port {taken}: Address already in use; name another one with --port",
+        ),
         (["--host", "host.invalid"], "cannot serve at host.invalid port 8000: "),
         (["--tls-cert", "c.pem"], "--tls-cert and --tls-key must be given together"),
         (

@@ -74,7 +74,8 @@ def test_a_withdrawal_from_its_request_to_its_cancel(database: str) -> None:
         cancelled = await ann.post(f"{path}/cancel", headers={"Idempotency-Key": "k2"})
         assert (cancelled.json()["status"], cancelled.json()["reason"]) == ("REFUSED", "CANCELLED_BY_USER")
         late = await ann.post(f"{path}/cancel", headers={"Idempotency-Key": "k3"})
-        assert (late.status_code, late.json()["code"]) == (409, "withdrawal-under-way")
+        assert (late.status_code, late.json()["code"]) == (409, "withdrawal-status")
+        assert late.json()["detail"] == "the withdrawal is REFUSED; it can be cancelled no more"
         listed = (await ann.get("/v1/withdrawals?status=REFUSED")).json()
         shown = cancelled.json()
         del shown["states"]  # which are not in lists

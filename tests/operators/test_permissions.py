@@ -118,6 +118,7 @@ def test_every_route_for_every_role_a_user_and_nobody(database: str) -> None:
                 assert (one_factor.status_code, one_factor.json()["code"]) == (403, "second-factor-needed"), (
                     route
                 )
+                assert "/v1/auth/second-factor" in one_factor.json()["detail"]
 
     asyncio.run(body())
 

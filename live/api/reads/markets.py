@@ -34,7 +34,11 @@ class MarketItem(BaseModel):
     lot: DecimalText = Field(description="Sizes are multiples of it.", examples=["0.00001"])
     size_decimals: int = Field(examples=[5])
     price_decimals: int = Field(examples=[1])
-    min_notional: DecimalText = Field(examples=["10"])
+    min_notional: DecimalText = Field(
+        description="The least USDC that Hyperliquid takes of an order, or of the part of one that goes there, closes "
+        "included; what the house takes itself may be smaller.",
+        examples=["10"],
+    )
 
 
 class MarketList(BaseModel):

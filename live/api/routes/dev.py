@@ -51,7 +51,7 @@ class Given(BaseModel):
 
 
 class Move(Body):
-    """Ask the market to move."""
+    """Ask the market to move, by at most 4 per cent at once."""
 
     symbol: Symbol
     percent: Decimal = Field(ge=-LARGEST_MOVE, le=LARGEST_MOVE, decimal_places=2, examples=["-4"])
@@ -59,7 +59,10 @@ class Move(Body):
 
 @router.post("/market", status_code=204, summary="Move the market", responses=documented(401, 403, 409))
 async def move_market(asked: Move, using: Using, _: Annotated[Principal, needs(Scope.TRADE)]) -> None:
-    """Lift all prices of a symbol, or lower them, to see what that does to positions."""
+    """Lift all prices of a symbol, or lower them, by at most 4 per cent at once, and see what positions do.
+
+    They stay there, also when the books that have seen it open again.
+    """
     if using.move_market is None:
         raise Problem(409, "no-market", "this market cannot be moved")
     using.move_market(asked.symbol, asked.percent)
@@ -69,7 +72,7 @@ async def move_market(asked: Move, using: Using, _: Annotated[Principal, needs(S
 async def get_test_funds(
     asked: TestFunds, key: IdempotencyKey, using: Using, principal: Annotated[Principal, needs(Scope.TRADE)]
 ) -> Given:
-    """Credit a deposit on the chain TEST, at most ten a day."""
+    """Credit a deposit on the chain TEST: at most 100 000 USDC at once, ten times a day; beyond it is 429."""
     user = principal.user
     name = command_key(user, f"faucet:{key}")
     again = await first_answer(using.pool, name) is not None
