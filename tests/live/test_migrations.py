@@ -229,6 +229,11 @@ def test_books_whose_liquidations_may_have_ended_otherwise_are_refused(
             (source,),
         )
         connection.execute(happened.encode())
+    _is_taken(dsn, taken)
+
+
+def _is_taken(dsn: str, taken: bool) -> None:
+    """Upgrade from 0010, or see that it is refused."""
     if taken:
         upgrade(dsn)
         check_revision(dsn)
@@ -236,3 +241,39 @@ def test_books_whose_liquidations_may_have_ended_otherwise_are_refused(
         with pytest.raises(InvalidInput, match="0010 reads them; begin new ones in an empty database"):
             upgrade(dsn)
         assert fetch(dsn, "select version_num from alembic_version") == [("0010",)]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "side", "answer", "taken"),
+    [
+        ("BTC", "SELL", "{}", True),  # it was closed already: told as before
+        ("BTC", "BUY", "{}", False),
+        ("ETH", "SELL", "{}", False),
+        ("BTC", "SELL", '{"detail":"no such isolated position"}', False),
+    ],
+)
+def test_books_that_refused_in_other_words_are_refused(
+    postgres: Postgres,  # noqa: F811
+    symbol: str,
+    side: str,
+    answer: str,
+    taken: bool,
+) -> None:
+    dsn = postgres.new_database("refusals")
+    upgrade(dsn)
+    with psycopg.connect(dsn) as connection:
+        connection.execute("update alembic_version set version_num = '0010'")
+        connection.execute(
+            """insert into positions (id, user_id, symbol, direction, size, entry_price, margin_mode, position_source,
+                status, leverage, margin, cost, funding_index, order_id, seq, opened_at, updated_at, updated_seq)
+            values (1, 'ann', 'BTC', 'LONG', 1, 9, 'CROSS', 'INTERNAL', 'OPEN', 1, 0, 9, 0, 'o', 1, now(), now(), 1)"""
+        )
+        connection.execute(
+            """insert into orders (id, user_id, symbol, side, size, status, type, leverage, margin_mode, reduce_only,
+                position_id, filled_size, reason, seq, created_at, updated_at, updated_seq)
+            values ('o2', 'ann', %s, %s, 1, 'REFUSED', 'MARKET', 1, 'CROSS', false, 1, 0,
+                'UNKNOWN_POSITION: no open position 1 to close', 2, now(), now(), 2)""",
+            (symbol, side),
+        )
+        connection.execute("insert into idempotency_keys values ('k', sha256('x'), %s, 2, now())", (answer,))
+    _is_taken(dsn, taken)

@@ -13,3 +13,17 @@ do $$ begin
             'the version of the tables'' revision 0010 reads them; begin new ones in an empty database';
     end if;
 end $$;
+
+-- What stood against a close on the wrong side or of the wrong symbol, and against margin of a cross position, is told
+-- in other words: rows and answers would be replayed with another text.
+do $$ begin
+    if exists (
+        select from orders join positions on positions.id = orders.position_id and positions.user_id = orders.user_id
+        where orders.reason = format('UNKNOWN_POSITION: no open position %s to close', positions.id)
+            and (orders.symbol <> positions.symbol or (orders.side = 'SELL') <> (positions.direction = 'LONG')))
+        or exists (select from idempotency_keys where answer like '%no such isolated position%')
+    then
+        raise exception 'these books have refusals in the words of an earlier version: '
+            'the version of the tables'' revision 0010 reads them; begin new ones in an empty database';
+    end if;
+end $$;
