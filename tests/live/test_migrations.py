@@ -201,6 +201,11 @@ SENT = """insert into venue_orders values
     ('c', 'TRADING', 'BTC', 'SELL', 1, 9, false, 'liquidation:1', 9, 'REQUESTED', 1, now(), now())"""
 
 
+CROSS = """insert into positions (id, user_id, symbol, direction, size, entry_price, margin_mode, position_source,
+        status, leverage, margin, cost, funding_index, order_id, seq, opened_at, updated_at, updated_seq)
+    values (1, 'ann', 'BTC', 'LONG', 1, 9, 'CROSS', %s, 'OPEN', 1, 0, 9, 0, 'o', 1, now(), now(), 1)"""
+
+
 # A cross position: its source, and what happened beside it.
 @pytest.mark.parametrize(
     ("source", "happened", "taken"),
@@ -222,12 +227,7 @@ def test_books_whose_liquidations_may_have_ended_otherwise_are_refused(
     upgrade(dsn)
     with psycopg.connect(dsn) as connection:
         connection.execute("update alembic_version set version_num = '0010'")
-        connection.execute(
-            """insert into positions (id, user_id, symbol, direction, size, entry_price, margin_mode, position_source,
-                status, leverage, margin, cost, funding_index, order_id, seq, opened_at, updated_at, updated_seq)
-            values (1, 'ann', 'BTC', 'LONG', 1, 9, 'CROSS', %s, 'OPEN', 1, 0, 9, 0, 'o', 1, now(), now(), 1)""",
-            (source,),
-        )
+        connection.execute(CROSS, (source,))
         connection.execute(happened.encode())
     _is_taken(dsn, taken)
 
@@ -263,11 +263,7 @@ def test_books_that_refused_in_other_words_are_refused(
     upgrade(dsn)
     with psycopg.connect(dsn) as connection:
         connection.execute("update alembic_version set version_num = '0010'")
-        connection.execute(
-            """insert into positions (id, user_id, symbol, direction, size, entry_price, margin_mode, position_source,
-                status, leverage, margin, cost, funding_index, order_id, seq, opened_at, updated_at, updated_seq)
-            values (1, 'ann', 'BTC', 'LONG', 1, 9, 'CROSS', 'INTERNAL', 'OPEN', 1, 0, 9, 0, 'o', 1, now(), now(), 1)"""
-        )
+        connection.execute(CROSS, ("INTERNAL",))
         connection.execute(
             """insert into orders (id, user_id, symbol, side, size, status, type, leverage, margin_mode, reduce_only,
                 position_id, filled_size, reason, seq, created_at, updated_at, updated_seq)
